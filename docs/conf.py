@@ -1,0 +1,64 @@
+"""Sphinx configuration. Nothing here needs the network, and every example in the documentation is run."""
+
+from importlib.metadata import version as installed_version
+
+from sphinx.application import Sphinx
+from sphinx.ext.doctest import DoctestDirective, TestcodeDirective
+
+project = "intervaltorch"
+author = "The intervaltorch authors"
+project_copyright = author
+version = release = installed_version("intervaltorch")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.intersphinx",
+    "sphinx.ext.doctest",
+    "sphinx.ext.mathjax",
+    "sphinx_copybutton",
+]
+exclude_patterns = ["_build"]
+suppress_warnings = ["toc.empty_glob"]  # a folder may still wait for its first page
+
+html_theme = "furo"
+html_title = project
+html_static_path = ["_static"]
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+# Inventories written by hand (plain text), so that links to other projects resolve without asking them.
+intersphinx_mapping = {
+    "python": ("https://docs.python.org/3", "inventories/python.inv"),
+    "numpy": ("https://numpy.org/doc/stable", "inventories/numpy.inv"),
+    "torch": ("https://docs.pytorch.org/docs/stable", "inventories/torch.inv"),
+}
+
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
+myst_heading_anchors = 3
+myst_fence_as_directive = ["python"]
+
+
+class PythonDirective(TestcodeDirective):
+    """A ```python block of a page: an interactive session where it has prompts, else a program; always run."""
+
+    def run(self):
+        """Hand a session to doctest's own directive; keep a program as it is."""
+        if self.content and self.content[0].startswith(">>>"):
+            self.name = "doctest"
+            return DoctestDirective.run(self)
+        self.name = "testcode"
+        return super().run()
+
+
+def setup(app: Sphinx) -> None:
+    """Make ```python fences executable; they still read as plain Markdown elsewhere."""
+    app.add_directive("python", PythonDirective)
