@@ -20,7 +20,6 @@ extensions = [
     "sphinx_copybutton",
 ]
 exclude_patterns = ["_build"]
-suppress_warnings = ["toc.empty_glob"]  # a folder may still wait for its first page
 
 html_theme = "furo"
 html_title = project
@@ -48,7 +47,7 @@ myst_fence_as_directive = ["python"]
 
 
 class PythonDirective(TestcodeDirective):
-    """A ```python block of a page: an interactive session where it has prompts, else a program; always run."""
+    """A ```python block of a page: a session where it has prompts, else a program; always run."""
 
     def run(self):
         """Hand a session to doctest's own directive; keep a program as it is."""
