@@ -1,0 +1,48 @@
+"""Sound bounds on the output of any PyTorch program: a tensor of boxes, and rules for all of torch."""
+
+from . import errors, ops, testing
+from ._extend import register
+from ._registry import Box, Op, supported_ops
+from ._tensor import IntervalTensor, hull, intersection
+from .bound import bound, layer_bounds
+from .errors import (
+    DomainError,
+    EscapeError,
+    GradientWarning,
+    IntervalError,
+    RegistrationError,
+    UndecidedError,
+    UnprovenOpError,
+    UnsupportedOpError,
+)
+from .rounding import EXACT, Budget, get_rounding, rounding, set_default_rounding
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "EXACT",
+    "Box",
+    "Budget",
+    "DomainError",
+    "EscapeError",
+    "GradientWarning",
+    "IntervalError",
+    "IntervalTensor",
+    "Op",
+    "RegistrationError",
+    "UndecidedError",
+    "UnprovenOpError",
+    "UnsupportedOpError",
+    "bound",
+    "errors",
+    "get_rounding",
+    "hull",
+    "intersection",
+    "layer_bounds",
+    "ops",
+    "register",
+    "rounding",
+    "set_default_rounding",
+    "supported_ops",
+    "testing",
+]

@@ -1,0 +1,77 @@
+"""Every private or unstable part of torch that the library touches, with the reason. Nothing else imports them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import torch
+from torch._decomp import decomposition_table
+from torch.overrides import enable_reentrant_dispatch, redispatch_function
+
+__all__ = [
+    "decomposition",
+    "enable_reentrant_dispatch",
+    "inside_custom_function",
+    "make_wrapper",
+    "overload_packet",
+    "redispatch_function",
+    "tracing",
+    "without_torch_function",
+]
+
+
+def make_wrapper(cls: type, like: torch.Tensor) -> Any:
+    """Make an instance of a tensor subclass that has `like`'s metadata and no storage.
+
+    Private, but the documented way to write a wrapper subclass (`torch.testing._internal.two_tensor` is the model).
+    """
+    return torch.Tensor._make_wrapper_subclass(
+        cls, like.shape, strides=like.stride(), dtype=like.dtype, device=like.device
+    )
+
+
+def overload_packet(function: Any) -> Any:
+    """Return `aten.exp` for `aten.exp.default`; any other callable as it is."""
+    return function.overloadpacket if isinstance(function, torch._ops.OpOverload) else function
+
+
+def decomposition(function: Any) -> Callable[..., Any] | None:
+    """Return a Python program for an ATen overload in terms of simpler ones, if torch has one.
+
+    `torch._decomp.decomposition_table` is private; `torch.export`'s public table holds only what export needs.
+    """
+    if function in decomposition_table:
+        return decomposition_table[function]
+    if isinstance(function, torch._ops.OpOverload) and function._can_decompose():
+        return function.decompose
+    return None
+
+
+def without_torch_function() -> AbstractContextManager:
+    """Run C++ kernels on wrappers: their ATen calls then reach `__torch_dispatch__`."""
+    return torch._C.DisableTorchFunctionSubclass()
+
+
+def tracing() -> bool:
+    """Whether this call is being recorded by export or compile, where values cannot be read."""
+    return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
+
+
+def inside_custom_function() -> bool:
+    """Whether a `torch.autograd.Function` is running its forward, which it does without grad.
+
+    Nothing public tells, so this looks for the frame of `Function.apply`.
+    """
+    frame = sys._getframe(1)
+    while frame is not None:
+        code = frame.f_code
+        if code.co_name == "apply" and code.co_filename == _AUTOGRAD_FUNCTION_FILE:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+_AUTOGRAD_FUNCTION_FILE = torch.autograd.function.__file__

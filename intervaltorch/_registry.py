@@ -1,0 +1,186 @@
+"""One record for each function the library knows, read by every part that needs to know it.
+
+`Op` is what is known about a function; `OPS` maps every spelling of it (function, method, operator, in place,
+ATen name) to its record. The interval rule, the contract tests, the table in the docs and `supported_ops`
+all read the same record.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from .errors import RegistrationError
+from .rounding import Budget
+
+__all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "spellings", "supported_ops"]
+
+inf = float("inf")
+
+
+class Box:
+    """A pair of plain tensors of one shape: what rules receive and return."""
+
+    __slots__ = ("lower", "upper")
+
+    def __init__(self, lower: torch.Tensor, upper: torch.Tensor) -> None:
+        self.lower = lower
+        self.upper = upper
+
+    def __iter__(self):
+        yield self.lower
+        yield self.upper
+
+    def __repr__(self) -> str:
+        return f"Box({self.lower!r}, {self.upper!r})"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Op:
+    r"""What is known about one function.
+
+    Attributes:
+        name: its usual name, such as `"exp"`.
+        formula: what it computes, in LaTeX.
+        family: the theorem that bounds it, such as `"increasing"`.
+        enclose: the rule: takes the function's own arguments with `Box` in place of tensors, returns boxes.
+        function: the function on plain tensors, for tests and examples.
+        domain: closed interval outside which it gives NaN.
+        image: closed interval that contains every value.
+        curvature: `"convex"`, `"concave"` or None, on the domain.
+        critical: arguments at which a unary function changes direction.
+        budget: rounding error of computed values; None if unknown. Rules that bound their own error are
+            marked by `proven` instead.
+        proven: whether outward mode's bounds rest on a stated budget or a proof.
+        sharp: whether the box is the hull of the range, up to rounding.
+        note: what is loose about it, or a source.
+    """
+
+    name: str
+    formula: str
+    family: str
+    enclose: Callable[..., Any]
+    function: Callable[..., Any]
+    domain: tuple[float, float] = (-inf, inf)
+    image: tuple[float, float] = (-inf, inf)
+    curvature: str | None = None
+    critical: tuple[float, ...] = ()
+    budget: Budget | None = None
+    proven: bool = False
+    sharp: bool = True
+    note: str = ""
+    spellings: list[Spelling] = dataclasses.field(default_factory=list, repr=False)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Spelling:
+    """One way to call an op: the callable, and whether (or by which argument) it works in place."""
+
+    op: Op
+    function: Callable[..., Any]
+    enclose: Callable[..., Any]
+    inplace: bool = False
+    inplace_position: int | None = None
+
+
+OPS: dict[Any, Spelling] = {}
+"""Every callable that reaches the dispatcher, with its record."""
+
+_NAMESPACES = (torch, torch.Tensor, torch.special, torch._C._nn, torch.ops.aten)
+
+
+def spellings(*names: str, functional: bool = True) -> list[Any]:
+    """Find the callables of torch that go by these names, in place variants included.
+
+    Args:
+        *names: bare names, looked up in `torch`, `torch.Tensor`, `torch.special`, the private `torch._C._nn`,
+            ATen and (if `functional`) `torch.nn.functional`.
+        functional: whether `torch.nn.functional` takes the same arguments.
+    """
+    found: list[Any] = []
+    spaces = (*_NAMESPACES, F) if functional else _NAMESPACES
+    for name in names:
+        variants = (name,) if name.startswith("__") else (name, name + "_", "special_" + name)
+        for variant in variants:
+            for space in spaces:
+                function = getattr(space, variant, None)
+                if callable(function) and not isinstance(function, type) and function not in found:
+                    found.append(function)
+    if not found:
+        raise RegistrationError(f"torch has no function called {' or '.join(names)}")
+    return found
+
+
+def add_op(op: Op, functions: Iterable[Any], enclose_by: Callable[[Any], Callable[..., Any]] | None = None) -> Op:
+    """Enter an op under all its spellings.
+
+    Args:
+        op: the record.
+        functions: every callable that is this op.
+        enclose_by: makes the rule of one spelling from its callable; the op's own rule if left out.
+
+    Raises:
+        RegistrationError: if a spelling already belongs to another op.
+    """
+    for function in dict.fromkeys(functions):
+        if function in OPS:
+            raise RegistrationError(
+                f"{spelled(function)} is already registered as {OPS[function].op.name}",
+                "each function has one rule; choose another function or leave the built-in rule in place",
+            )
+        enclose = enclose_by(function) if enclose_by else op.enclose
+        spelling = Spelling(op, function, enclose, *_in_place(function))
+        OPS[function] = spelling
+        op.spellings.append(spelling)
+    return op
+
+
+def _in_place(function: Any) -> tuple[bool, int | None]:
+    name = getattr(function, "__name__", "").removeprefix("special_")
+    if inspect.isfunction(function):
+        parameters = list(inspect.signature(function).parameters)
+        if "inplace" in parameters:
+            return False, parameters.index("inplace")
+    # __iadd__ and add_ write into their first argument; __add__ and _softmax do not.
+    in_place = (name.endswith("_") and not name.endswith("__")) or name in _AUGMENTED
+    return in_place, None
+
+
+_AUGMENTED = {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "pow", "and", "or", "xor")}
+
+
+def spelled(function: Any) -> str:
+    """Return the name by which a user knows a callable that reached the dispatcher."""
+    owner = getattr(function, "__self__", None)
+    if getattr(function, "__name__", "") in ("__get__", "__set__"):
+        return f"torch.Tensor.{getattr(owner, '__name__', owner)}"
+    if isinstance(function, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
+        return str(function)
+    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
+    module = getattr(function, "__module__", None) or ""
+    name = name.replace("TensorBase.", "Tensor.").replace("_VariableFunctionsClass.", "")
+    if name.startswith("Tensor."):
+        return f"torch.{name}"
+    prefixes = {"torch._C._nn": "torch.nn.functional", "torch._C._special": "torch.special"}
+    prefixes |= {"torch._C._linalg": "torch.linalg", "torch._C._fft": "torch.fft"}
+    for prefix in ("special_", "linalg_", "fft_"):
+        name = name.removeprefix(prefix) if module.startswith("torch._C") else name
+    return f"{prefixes.get(module, module or 'torch')}.{name}"
+
+
+def supported_ops() -> list[Op]:
+    """Return the record of every op with a rule, sorted by family and name.
+
+    Example:
+        >>> import intervaltorch as it
+        >>> exp = next(op for op in it.supported_ops() if op.name == "exp")
+        >>> exp.family, exp.image
+        ('increasing', (0.0, inf))
+    """
+    unique = {id(spelling.op): spelling.op for spelling in OPS.values()}
+    return sorted(unique.values(), key=lambda op: (op.family, op.name))

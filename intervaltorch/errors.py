@@ -1,0 +1,74 @@
+"""Every exception of the library: what happened, with what, and what to do next."""
+
+from __future__ import annotations
+
+__all__ = [
+    "DomainError",
+    "EscapeError",
+    "GradientWarning",
+    "IntervalError",
+    "RegistrationError",
+    "UndecidedError",
+    "UnprovenOpError",
+    "UnsupportedOpError",
+]
+
+
+class IntervalError(Exception):
+    """Base class of the library's errors.
+
+    The message is a headline followed by indented details. `bound` adds the path of the submodule
+    in which the error arose, so that it can be found in the model.
+    """
+
+    def __init__(self, headline: str, *details: str) -> None:
+        super().__init__(headline)
+        self.headline = headline
+        self.details = list(details)
+        self.module_path: str | None = None
+
+    def locate(self, path: str) -> None:
+        """Remember the innermost module path in which the error arose."""
+        if self.module_path is None:
+            self.module_path = path
+
+    def __str__(self) -> str:
+        where = [f"in: {self.module_path}"] if self.module_path else []
+        return "\n  ".join([self.headline, *where, *self.details])
+
+    def __reduce__(self) -> tuple:
+        return (_rebuild, (type(self), self.headline, self.details, self.module_path))
+
+
+def _rebuild(kind: type[IntervalError], headline: str, details: list[str], path: str | None) -> IntervalError:
+    error = kind(headline, *details)
+    error.module_path = path
+    return error
+
+
+class UnsupportedOpError(IntervalError, NotImplementedError):
+    """A torch function has no rule that encloses its range, so it refuses by name."""
+
+
+class UnprovenOpError(IntervalError):
+    """`rounding("outward", strict=True)` met an op whose rounding error has no stated budget."""
+
+
+class DomainError(IntervalError, ValueError):
+    """A box leaves the domain of a function: some of its points would give NaN."""
+
+
+class UndecidedError(IntervalError, RuntimeError):
+    """A Boolean or an index depends on the point of the box, so no single answer is honest."""
+
+
+class EscapeError(IntervalError, TypeError):
+    """A box was asked for one number or for its raw memory, which would drop a bound silently."""
+
+
+class RegistrationError(IntervalError, ValueError):
+    """A rule was registered twice, or its record contradicts itself."""
+
+
+class GradientWarning(UserWarning):
+    """Bounds are right, but no gradient flows through this operation."""

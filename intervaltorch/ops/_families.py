@@ -1,0 +1,426 @@
+"""The theorems: each bounds a whole family of functions, and a rule is one line that names its theorem.
+
+A rule takes a function's own arguments with `Box` in place of tensors and returns boxes. It is complete: its result is
+rounded outward when the mode asks, cut to the image of the function, and free of NaN. So rules call each other freely.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box, Op, add_op, spelled, spellings
+from ..errors import DomainError, RegistrationError, UndecidedError
+from ..rounding import EXACT, Budget
+
+inf = math.inf
+
+Rule = Callable[..., Any]
+
+
+# --- boxes ------------------------------------------------------------------------------------------------------------
+
+
+def as_box(x: Any) -> Box:
+    """Return a box as it is, and a tensor or number as the box of that one point."""
+    return x if isinstance(x, Box) else Box(x, x)
+
+
+def map_boxes(pick: Callable[[Box], Any], args: Any) -> Any:
+    """Replace every box in nested tuples, lists and dicts by `pick(box)`."""
+    if isinstance(args, Box):
+        return pick(args)
+    if isinstance(args, dict):
+        return {key: map_boxes(pick, value) for key, value in args.items()}
+    if type(args) in (tuple, list):
+        return type(args)([map_boxes(pick, value) for value in args])
+    return args
+
+
+def zip_boxes(lower: Any, upper: Any) -> Any:
+    """Pair the results of a function at both ends, whatever tuples and lists hold them."""
+    if isinstance(lower, Tensor):
+        return Box(lower, upper)
+    if isinstance(lower, (tuple, list)):
+        paired = [zip_boxes(a, b) for a, b in zip(lower, upper)]
+        return type(lower)(paired) if type(lower) in (tuple, list) or hasattr(lower, "n_fields") else type(lower)(*paired)
+    return lower
+
+
+def lower_of(box: Box) -> Tensor:
+    """Pick the lower bound."""
+    return box.lower
+
+
+def upper_of(box: Box) -> Tensor:
+    """Pick the upper bound."""
+    return box.upper
+
+
+def hull(x: Box, y: Box) -> Box:
+    """The smallest box around both."""
+    return Box(torch.minimum(x.lower, y.lower), torch.maximum(x.upper, y.upper))
+
+
+def intersect(x: Box, y: Box) -> Box:
+    """The points in both boxes; only for boxes that are known to share the value sought."""
+    return Box(torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper))
+
+
+def unbounded(lower: Tensor, upper: Tensor) -> Box:
+    """Replace NaN bounds of fresh tensors by -inf and +inf: nothing is known there."""
+    lower.detach().nan_to_num_(nan=-inf, posinf=inf, neginf=-inf)
+    upper.detach().nan_to_num_(nan=inf, posinf=inf, neginf=-inf)
+    return Box(lower, upper)
+
+
+def decided(mask: Any, what: str) -> Any:
+    """Return the plain tensor that a Boolean box equals everywhere, or refuse.
+
+    Raises:
+        UndecidedError: if some entry may be either.
+    """
+    if not isinstance(mask, Box):
+        return mask
+    undecided = mask.lower != mask.upper
+    count = int(undecided.sum())
+    if count:
+        first = tuple(undecided.nonzero()[0].tolist())
+        raise UndecidedError(
+            f"{what} depends on the point of the box",
+            f"{count} of {undecided.numel()} entries are undecided, the first at index {first}",
+            "use torch.where, which takes the hull of both branches, or bisect the box",
+        )
+    return mask.lower
+
+
+# --- domains ----------------------------------------------------------------------------------------------------------
+
+
+def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> None:
+    """Refuse a box some of whose points lie outside the closed domain of a function.
+
+    Raises:
+        DomainError: with the first offending index, its bounds, and how to stay inside.
+    """
+    l, u = as_box(x)
+    low, high = domain
+    if not isinstance(l, Tensor) or torch.compiler.is_compiling():
+        return
+    outside = (l < low) | (u > high) if high < inf else l < low
+    if low == -inf:
+        outside = u > high
+    if not bool(outside.any()):
+        return
+    first = tuple(outside.nonzero()[0].tolist())
+    raise DomainError(
+        f"a box leaves the domain [{low:g}, {high:g}] of {op_name}",
+        f"{int(outside.sum())} of {outside.numel()} entries do, the first at index {first}: "
+        f"[{l[first].item():.9g}, {u[first].item():.9g}]",
+        f"some of its points give NaN; clamp the argument first, as in x.clamp({_clamp_hint(domain)}); "
+        "a branch guarded by torch.where still meets the whole box",
+    )
+
+
+def _clamp_hint(domain: tuple[float, float]) -> str:
+    ends = zip(("min", "max"), domain)
+    return ", ".join(f"{name}={end:g}" for name, end in ends if math.isfinite(end))
+
+
+# --- registration -----------------------------------------------------------------------------------------------------
+
+
+def _enter(names: Any, also: Any, functional: bool, rule: Rule, function: Any, **record: Any) -> Op:
+    """Make the record of an op and enter all its spellings."""
+    strings = [names] if isinstance(names, str) else [n for n in names if isinstance(n, str)]
+    functions = spellings(*strings, functional=functional) if strings else []
+    functions += [] if isinstance(names, str) else [n for n in names if not isinstance(n, str)]
+    functions += [f for f in also if f not in functions]
+    name = strings[0] if strings else functions[0].__name__
+    return add_op(Op(name=name, enclose=rule, function=function or functions[0], **record), functions)
+
+
+def rule(
+    *names: Any,
+    formula: str = "",
+    family: str = "rule",
+    also: Any = (),
+    functional: bool = False,
+    **record: Any,
+) -> Callable[[Rule], Rule]:
+    """Register a hand-written rule under all spellings of `names` (bare names or callables).
+
+    The rule's parameters carry torch's keyword names. It bounds its own rounding errors (`proven=True` says that it does).
+    """
+
+    def decorate(enclose: Rule) -> Rule:
+        note = (enclose.__doc__ or "").strip()
+        record.setdefault("function", None)
+        _enter(names, also, functional, enclose, formula=formula, family=family, note=note, **record)
+        return enclose
+
+    return decorate
+
+
+# --- monotone functions -----------------------------------------------------------------------------------------------
+
+
+def monotone(
+    *names: Any,
+    formula: str,
+    signs: tuple[int, ...] = (),
+    function: Any = None,
+    domain: tuple[float, float] = (-inf, inf),
+    image: tuple[float, float] = (-inf, inf),
+    curvature: str | None = None,
+    budget: Budget | None = None,
+    also: Any = (),
+    functional: bool = True,
+    may_be_nan: bool = False,
+    note: str = "",
+) -> Rule:
+    """Functions monotone in each argument: `f(l, ...) <= f(x, ...) <= f(u, ...)`, ends swapped where the sign is -1.
+
+    Args:
+        *names: bare names or callables; see `spellings`.
+        formula: LaTeX of what is computed.
+        signs: +1 or -1 for each positional argument; all increasing if left out.
+        function: computes the values; the first spelling found if left out.
+        domain: closed interval the first argument must lie in.
+        image: closed range of the function.
+        curvature: on the domain.
+        budget: rounding error of computed values; `EXACT` for none.
+        also: further spellings.
+        functional: whether `torch.nn.functional` has it under the same name.
+        may_be_nan: whether infinite ends can give NaN, as in inf - inf.
+        note: a remark for the table of ops.
+    """
+    name = names[0] if isinstance(names[0], str) else names[0].__name__
+    evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
+    checked = domain != (-inf, inf)
+
+    def enclose(*args: Any, **kwargs: Any) -> Box:
+        if checked:
+            check_domain(name, args[0], domain)
+        if len(args) == 1 and not kwargs:
+            x = args[0]
+            ends = (x.upper,), (x.lower,)
+            if not signs or signs[0] > 0:
+                ends = (x.lower,), (x.upper,)
+        else:
+            ends = _ends(args, signs)
+            if kwargs:
+                low_kwargs, high_kwargs = map_boxes(lower_of, kwargs), map_boxes(upper_of, kwargs)
+                lower, upper = evaluate(*ends[0], **low_kwargs), evaluate(*ends[1], **high_kwargs)
+                return finish(lower, upper, ends)
+        return finish(evaluate(*ends[0]), evaluate(*ends[1]), ends)
+
+    def finish(lower: Tensor, upper: Tensor, ends: Any) -> Box:
+        if may_be_nan:
+            unbounded(lower, upper)
+        if budget is not EXACT and rounding.outward():
+            known = rounding.claim(name, budget)
+            lower, upper = rounding.widen(lower, upper, known, image, _size(ends[0], known), _size(ends[1], known))
+        return Box(lower, upper)
+
+    enclose.__name__ = name
+    _enter(
+        names, also, functional, enclose, evaluate, formula=formula, family="monotone" if len(signs) > 1 else
+        ("decreasing" if signs == (-1,) else "increasing"), domain=domain, image=image, curvature=curvature,
+        budget=budget, proven=budget is not None, note=note,
+    )  # fmt: skip
+    return enclose
+
+
+def _size(arguments: tuple[Any, ...], budget: Budget) -> Tensor | None:
+    """The arguments' size, which only budgets with an `input` term read."""
+    return arguments[0] if budget.input else None
+
+
+def _ends(args: tuple[Any, ...], signs: tuple[int, ...]) -> tuple[tuple, tuple]:
+    """Arguments that give the smallest and the largest value."""
+    low, high = [], []
+    for position, arg in enumerate(args):
+        if isinstance(arg, Box):
+            falls = position < len(signs) and signs[position] < 0
+            low.append(arg.upper if falls else arg.lower)
+            high.append(arg.lower if falls else arg.upper)
+        else:
+            low.append(map_boxes(lower_of, arg))
+            high.append(map_boxes(upper_of, arg))
+    return tuple(low), tuple(high)
+
+
+increasing = monotone
+decreasing = functools.partial(monotone, signs=(-1,))
+
+
+# --- piecewise monotone functions -------------------------------------------------------------------------------------
+
+
+def piecewise_monotone(
+    *names: Any,
+    formula: str,
+    critical: tuple[float, ...],
+    values: tuple[float, ...] | None = None,
+    function: Any = None,
+    domain: tuple[float, float] = (-inf, inf),
+    image: tuple[float, float] = (-inf, inf),
+    curvature: str | None = None,
+    budget: Budget | None = None,
+    also: Any = (),
+    functional: bool = True,
+    limits: tuple[float, float] | None = None,
+    note: str = "",
+) -> Rule:
+    """Unary functions that change direction at finitely many points.
+
+    The range over [l, u] is spanned by the values at l, at u and at every critical point inside, because between two
+    neighbours of these the function is monotone.
+
+    Args:
+        critical: where the function turns, in increasing order; rounding a turning point moves its value only to
+            second order, and `values` states the extreme values themselves.
+        values: the function's real values at the critical points; computed if left out.
+        limits: values at -inf and +inf where the function itself gives NaN there.
+        names, formula, function, domain, image, curvature, budget, also, functional, note: as in `monotone`.
+    """
+    name = names[0] if isinstance(names[0], str) else names[0].__name__
+    evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
+    if values is not None and len(values) != len(critical):
+        raise RegistrationError(f"{name}: {len(critical)} critical points but {len(values)} values")
+
+    def enclose(input: Box, **kwargs: Any) -> Box:
+        if domain != (-inf, inf):
+            check_domain(name, input, domain)
+        return spanned(input, lambda x: evaluate(x, **kwargs), critical, values, limits, name, budget, image)
+
+    enclose.__name__ = name
+    _enter(
+        names, also, functional, enclose, evaluate, formula=formula, family="piecewise monotone", domain=domain,
+        image=image, curvature=curvature, critical=critical, budget=budget, proven=budget is not None, note=note,
+    )  # fmt: skip
+    return enclose
+
+
+def spanned(
+    x: Box,
+    evaluate: Callable[[Tensor], Tensor],
+    critical: tuple[float, ...],
+    values: tuple[float, ...] | None = None,
+    limits: tuple[float, float] | None = None,
+    name: str = "this function",
+    budget: Budget | None = EXACT,
+    image: tuple[float, float] = (-inf, inf),
+) -> Box:
+    """The hull of f(l), f(u) and the values at critical points inside [l, u]; see `piecewise_monotone`."""
+    l, u = x
+    at_l, at_u = evaluate(l), evaluate(u)
+    if limits is not None:
+        at_l, at_u = _with_limits(at_l, l, limits), _with_limits(at_u, u, limits)
+    lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+    for position, point in enumerate(critical):
+        value = values[position] if values is not None else evaluate(torch.full_like(l.detach(), point))
+        # The comparisons are against the critical point rounded both ways: a box that comes within one rounding of it
+        # counts as touching it, which only ever adds a value of the function's immediate neighbourhood.
+        inside = (l <= _nudge(point, l.dtype, inf)) & (u >= _nudge(point, l.dtype, -inf))
+        lower = torch.where(inside, torch.clamp(lower, max=value), lower)
+        upper = torch.where(inside, torch.clamp(upper, min=value), upper)
+    if budget is not EXACT and rounding.outward():
+        known = rounding.claim(name, budget)
+        size = torch.maximum(l.detach().abs(), u.detach().abs()) if known.input else None
+        lower, upper = rounding.widen(lower, upper, known, image, size, size)
+    return Box(lower, upper)
+
+
+def _with_limits(value: Tensor, x: Tensor, limits: tuple[float, float]) -> Tensor:
+    return torch.where(x == -inf, limits[0], torch.where(x == inf, limits[1], value))
+
+
+@functools.lru_cache(maxsize=4096)
+def _nudge(point: float, dtype: torch.dtype, towards: float) -> float:
+    """A critical point rounded to the dtype, or its neighbour if the rounding went the wrong way."""
+    rounded = torch.tensor(point, dtype=dtype)
+    value = rounded.item()
+    if value == point or (value > point) == (towards > 0):
+        return value
+    return torch.nextafter(rounded, torch.tensor(towards, dtype=dtype)).item()
+
+
+# --- periodic functions -----------------------------------------------------------------------------------------------
+
+
+def periodic(
+    *names: Any, formula: str, peak: float, image: tuple[float, float], budget: Budget | None = None,
+    function: Any = None, note: str = "",
+) -> Rule:  # fmt: skip
+    """Sine-like functions of period 2π: the largest value at `peak` + 2πk, the smallest half a period later.
+
+    [l, u] contains a peak iff some integer lies in [(l - peak)/2π, (u - peak)/2π]. The ends of that interval are
+    computed in float64 and moved apart by 8 eps (1 + |k|), more than their rounding error, so that no peak is missed;
+    where this margin reaches half a period the bound is the whole image, as it must be.
+    """
+    evaluate = function or spellings(names[0])[0]
+
+    def enclose(input: Box) -> Box:
+        l, u = input
+        at_l, at_u = evaluate(l), evaluate(u)
+        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+        if rounding.outward():
+            lower, upper = rounding.widen(lower, upper, rounding.claim(names[0], budget), image)
+        upper = torch.where(_contains_period(l, u, peak), image[1], upper)
+        lower = torch.where(_contains_period(l, u, peak + math.pi), image[0], lower)
+        return Box(lower, upper)
+
+    enclose.__name__ = names[0]
+    _enter(
+        names, (), True, enclose, evaluate, formula=formula, family="periodic", image=image,
+        critical=(peak - math.pi, peak, peak + math.pi), budget=budget, proven=budget is not None, note=note,
+    )  # fmt: skip
+    return enclose
+
+
+@torch.no_grad()
+def _contains_period(l: Tensor, u: Tensor, point: float, period: float = 2 * math.pi) -> Tensor:
+    """Whether [l, u] may contain point + k·period for some integer k (true wherever it does; infinite boxes do)."""
+    first, last = (l.double() - point) / period, (u.double() - point) / period
+    margin = 8 * torch.finfo(torch.float64).eps
+    first, last = first - margin * (1 + first.abs()), last + margin * (1 + last.abs())
+    return ~(torch.ceil(first) > torch.floor(last))  # a NaN from infinite ends counts as inside
+
+
+# --- structural operations --------------------------------------------------------------------------------------------
+
+
+def both(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Apply a function to the lower bounds and to the upper bounds."""
+    lower = function(*map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
+    upper = function(*map_boxes(upper_of, args), **map_boxes(upper_of, kwargs))
+    return zip_boxes(lower, upper)
+
+
+def structural(*names: Any, functional: bool = True, note: str = "", by: Rule = both) -> None:
+    """Functions that only move, copy or select entries: applied to both bounds alike, exactly.
+
+    The very callable the user called is applied, so every overload of it works. In place variants of shape
+    operations would change the shape of a wrapper behind the back of torch, and stay unregistered.
+
+    Args:
+        *names: bare names or callables.
+        functional: whether `torch.nn.functional` has it under the same name.
+        note: a remark for the table of ops.
+        by: applies a callable to boxes; `both` unless values change with the conversion.
+    """
+    for name in names:
+        functions = spellings(name, functional=functional) if isinstance(name, str) else [name]
+        if isinstance(name, str) and name not in ("tril", "triu"):
+            functions = [f for f in functions if not getattr(f, "__name__", "").endswith("_")]
+        title = name if isinstance(name, str) else spelled(name).rpartition(".")[2]
+        op = Op(title, "", "structural", functools.partial(by, functions[0]), functions[0], budget=EXACT, proven=True, note=note)
+        add_op(op, functions, enclose_by=lambda function: functools.partial(by, function))

@@ -1,0 +1,270 @@
+r"""Affine maps and products of matrices, in centre and radius.
+
+With $c, r$ the centre and radius of the input, $Wx + b$ ranges over $Wc + b \pm |W| r$ (Gowal et al. 2018, *On the
+effectiveness of interval bound propagation*, eq. 6), which is the hull for a fixed W. For two boxes
+$|AB - A_c B_c| \le |A_c| B_r + A_r (|B_c| + B_r)$ (Rump 1999, *Fast and parallel interval arithmetic*, theorem 2.5), at
+most 1.5 times as wide as the hull.
+
+Outward, with n products to a sum and $G = \gamma_{n+2}$: any c will do if r is enlarged to reach both ends; the
+computed centre errs by at most $G(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$ and the bias radius
+$G|b|$ account for it; the radius product errs relatively by at most G, and n products of at most `tiny` underflow.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box
+from ._families import rule
+from .arithmetic import add, mul
+
+inf = math.inf
+Product = Callable[[Tensor, Tensor, Any], Tensor]
+
+
+def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
+    """Bound `product(x, weight, bias)`, a map linear in `x` and in `weight` to which `bias` is added.
+
+    Args:
+        product: called with plain tensors.
+        x: box or tensor.
+        weight: box or tensor.
+        bias: box, tensor or None; `product` adds it.
+        terms: how many products are summed to one entry of the result, at the most.
+    """
+    outward = rounding.outward()
+    growth = rounding.gamma(terms + 2, _dtype(x, weight)) if outward else 0.0
+    bias_centre, bias_radius = _centre(bias), _radius(bias, growth)
+    if not isinstance(weight, Box):
+        centre = product(_centre(x), weight, bias_centre)
+        radius = product(_radius(x, growth), weight.abs(), bias_radius)
+    elif not isinstance(x, Box):
+        centre = product(x, _centre(weight), bias_centre)
+        radius = product(x.abs(), _radius(weight, growth), bias_radius)
+    else:
+        x_centre, w_centre, w_radius = _centre(x), _centre(weight), _radius(weight, growth)
+        centre = product(x_centre, w_centre, bias_centre)
+        radius = product(x_centre.abs(), w_radius, bias_radius) + product(_radius(x, 0.0), w_centre.abs() + w_radius, None)
+    if outward:
+        _cover_rounding(centre, radius, growth, terms)
+    return finite(centre - radius, centre + radius)
+
+
+def finite(lower: Tensor, upper: Tensor) -> Box:
+    """Give up on entries whose computation overflowed: their bounds become -inf and inf.
+
+    The bounds are fresh results of a sum that autograd does not keep, so changing them in place is safe and free.
+    """
+    lower.detach().nan_to_num_(nan=-inf, posinf=-inf, neginf=-inf)
+    upper.detach().nan_to_num_(nan=inf, posinf=inf, neginf=inf)
+    return Box(lower, upper)
+
+
+def _dtype(x: Any, weight: Any) -> torch.dtype:
+    tensor = x.lower if isinstance(x, Box) else x
+    return tensor.dtype
+
+
+def _centre(x: Any) -> Any:
+    return (x.lower + x.upper) / 2 if isinstance(x, Box) else x
+
+
+def _radius(x: Any, growth: float) -> Any:
+    """The radius around `_centre(x)`, in outward mode enlarged by `growth`·|centre| and by its own rounding."""
+    if not rounding.outward():
+        return (x.upper - x.lower) / 2 if isinstance(x, Box) else None
+    if x is None:
+        return None
+    if not isinstance(x, Box):
+        return x.detach().abs() * (growth * (1 + 8 * rounding.unit(x.dtype)))
+    with torch.no_grad():
+        centre = _centre(x)
+        info = torch.finfo(centre.dtype)
+        reach = torch.maximum(x.upper - centre, centre - x.lower)
+        reach = (reach + centre.abs().mul_(growth)).mul_(1 + 8 * info.eps).add_(info.tiny)
+    # For autograd this is the radius of nearest mode plus a constant.
+    radius = (x.upper - x.lower) / 2
+    radius.detach().copy_(reach)
+    return radius
+
+
+@torch.no_grad()
+def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, terms: int) -> None:
+    """Enlarge a computed radius by the rounding of its own products and of `centre ± radius`."""
+    info = torch.finfo(radius.dtype)
+    error = radius.detach()
+    error.mul_((1 + growth) * (1 + 8 * info.eps)).add_(centre.abs().mul_(info.eps)).mul_(1 + 8 * info.eps)
+    error.add_((2 * terms + 2) * info.tiny)
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", family="affine", proven=True)
+def linear(input: Any, weight: Any, bias: Any = None) -> Box:
+    """The hull for a fixed weight."""
+    return affine(F.linear, input, weight, bias, _size(weight, -1))
+
+
+def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: bool, *args: Any, **kwargs: Any) -> Box:
+    shape = (weight.lower if isinstance(weight, Box) else weight).shape
+    # A transposed convolution's weight is (in, out/groups, ...): every input channel may meet every tap.
+    terms = math.prod(shape[2:]) * (shape[0] if transposed else shape[1])
+
+    def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+        return function(x, w, b, *args, **kwargs)
+
+    return affine(product, input, weight, bias, terms)
+
+
+def _register_convolutions() -> None:
+    for dims in (1, 2, 3):
+        for transposed in (False, True):
+            name = f"conv_transpose{dims}d" if transposed else f"conv{dims}d"
+            function = getattr(F, name)
+
+            def enclose(
+                input: Any, weight: Any, bias: Any = None, *args: Any,
+                _function: Any = function, _transposed: bool = transposed, **kwargs: Any,
+            ) -> Box:  # fmt: skip
+                """The hull for a fixed weight."""
+                return _convolution(_function, input, weight, bias, _transposed, *args, **kwargs)
+
+            rule(name, formula=r"W * x + b", family="affine", functional=True, proven=True)(enclose)
+
+
+_register_convolutions()
+
+
+@rule(torch.convolution, torch.ops.aten.convolution, torch.ops.aten._convolution, formula=r"W * x + b", family="affine", proven=True)
+def convolution(
+    input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
+    groups: int, *flags: Any,
+) -> Box:  # fmt: skip
+    """The common form of all convolutions."""
+    return _convolution(
+        torch.convolution, input, weight, bias, transposed, stride, padding, dilation, transposed, output_padding, groups
+    )
+
+
+@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", family="affine", proven=True)
+def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
+    """The hull of the outer product, then an affine map."""
+    first = _map(lambda x: x.unsqueeze(-1), input1)
+    second = _map(lambda x: x.unsqueeze(-2), input2)
+    outer = mul(first, second) if isinstance(first, Box) or isinstance(second, Box) else first * second
+    return linear(_map(lambda x: x.flatten(-2), outer), _map(lambda w: w.flatten(1), weight), bias)
+
+
+# --- products of matrices ---------------------------------------------------------------------------------------------
+
+
+def _size(x: Any, dim: int) -> int:
+    tensor = x.lower if isinstance(x, Box) else x
+    return tensor.shape[dim] if tensor.ndim else 1
+
+
+def _map(function: Callable[[Tensor], Tensor], x: Any) -> Any:
+    return Box(function(x.lower), function(x.upper)) if isinstance(x, Box) else function(x)
+
+
+def _matrix_product(function: Any, input: Any, other: Any) -> Box:
+    return affine(lambda a, b, _: function(a, b), input, other, None, _size(input, -1))
+
+
+@rule("matmul", "__matmul__", torch.linalg.matmul, formula="A B", family="affine", proven=True)
+def matmul(input: Any, other: Any) -> Box:
+    """The hull if one factor is fixed; else at most 1.5 times as wide."""
+    return _matrix_product(torch.matmul, input, other)
+
+
+@rule("__rmatmul__", formula="B A", family="affine", proven=True)
+def rmatmul(input: Any, other: Any) -> Box:
+    """A product of matrices with its arguments exchanged."""
+    return matmul(other, input)
+
+
+@rule("mm", formula="A B", family="affine", proven=True)
+def mm(input: Any, mat2: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.mm, input, mat2)
+
+
+@rule("bmm", formula="A B", family="affine", proven=True)
+def bmm(input: Any, mat2: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.bmm, input, mat2)
+
+
+@rule("mv", formula="A x", family="affine", proven=True)
+def mv(input: Any, vec: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.mv, input, vec)
+
+
+@rule("dot", "inner", "vdot", formula=r"x^\top y", family="affine", proven=True)
+def dot(input: Any, other: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.inner, input, other)
+
+
+@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True)
+def outer(input: Any, vec2: Any) -> Box:
+    """The hull of each product."""
+    return mul(_map(lambda x: x.unsqueeze(-1), input), _map(lambda y: y.unsqueeze(-2), vec2))
+
+
+def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
+    """`beta`·start + `alpha`·product; a `beta` of 0 ignores `start`, as torch does."""
+    scaled = product if alpha == 1 else mul(product, alpha)
+    if beta == 0:
+        return scaled
+    return add(start if beta == 1 else mul(start, beta) if isinstance(start, Box) else start * beta, scaled)
+
+
+@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True)
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull if one factor is fixed."""
+    return _sum_with(input, _any_product(torch.mm, mat1, mat2), beta, alpha)
+
+
+@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True)
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull if one factor is fixed."""
+    return _sum_with(input, _any_product(torch.bmm, batch1, batch2), beta, alpha)
+
+
+@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True)
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """A sum over the batch: the product of the batch laid out along the inner dimension."""
+    left = _map(lambda a: a.transpose(0, 1).flatten(1), batch1)
+    right = _map(lambda b: b.flatten(0, 1), batch2)
+    return _sum_with(input, _any_product(torch.mm, left, right), beta, alpha)
+
+
+@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True)
+def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull if one factor is fixed."""
+    return _sum_with(input, _any_product(torch.mv, mat, vec), beta, alpha)
+
+
+@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True)
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull of each product."""
+    return _sum_with(input, _any_product(torch.outer, vec1, vec2), beta, alpha)
+
+
+def _any_product(function: Any, a: Any, b: Any) -> Any:
+    """A product of which neither factor need be a box: then only the sum is."""
+    if isinstance(a, Box) or isinstance(b, Box):
+        return _matrix_product(function, a, b)
+    a = Box(a, a)
+    return _matrix_product(function, a, b)

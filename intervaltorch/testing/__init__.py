@@ -1,0 +1,1 @@
+"""Tools to test rules, published so that users can test their own."""
