@@ -26,7 +26,6 @@ def register(
     formula: str = "",
     monotone: Literal["increasing", "decreasing"] | None = None,
     critical: tuple[float, ...] | None = None,
-    values: tuple[float, ...] | None = None,
     rule: Callable[..., Any] | None = None,
     domain: tuple[float, float] = (-inf, inf),
     image: tuple[float, float] = (-inf, inf),
@@ -45,7 +44,6 @@ def register(
         formula: LaTeX, for the table of ops.
         monotone: `"increasing"` or `"decreasing"`.
         critical: all points where the function changes direction; `()` is for a function monotone one way or the other.
-        values: its real values there; computed if left out.
         rule: bounds the function on boxes.
         domain: closed interval outside which the function gives NaN; boxes that leave it raise `DomainError`.
         image: closed interval that contains every value.
@@ -69,7 +67,7 @@ def register(
     """
     if function is None:
         return functools.partial(
-            register, formula=formula, monotone=monotone, critical=critical, values=values, rule=rule, domain=domain,
+            register, formula=formula, monotone=monotone, critical=critical, rule=rule, domain=domain,
             image=image, curvature=curvature, budget=budget,
         )  # fmt: skip
     if sum(given is not None for given in (monotone, critical, rule)) != 1:
@@ -85,7 +83,7 @@ def register(
         def rule(input: Box, *args: Any, **kwargs: Any) -> Box:
             check_domain(name, input, domain)
             return spanned(
-                input, lambda x: evaluate(x, *args, **kwargs), points, values, None, name, budget, image
+                input, lambda x: evaluate(x, *args, **kwargs), points, None, curvature, name, budget, image
             )
 
     family = f"{monotone}" if monotone else "rule" if critical is None else "piecewise monotone"

@@ -75,9 +75,14 @@ def intersect(x: Box, y: Box) -> Box:
 
 def unbounded(lower: Tensor, upper: Tensor) -> Box:
     """Replace NaN bounds of fresh tensors by -inf and +inf: nothing is known there."""
-    lower.detach().nan_to_num_(nan=-inf, posinf=inf, neginf=-inf)
-    upper.detach().nan_to_num_(nan=inf, posinf=inf, neginf=-inf)
+    untracked(lower).nan_to_num_(-inf, inf, -inf)
+    untracked(upper).nan_to_num_(inf, inf, -inf)
     return Box(lower, upper)
+
+
+def untracked(x: Tensor) -> Tensor:
+    """The same memory outside the autograd graph, to correct a fresh result that autograd does not keep."""
+    return x.detach() if x.requires_grad else x
 
 
 def decided(mask: Any, what: str) -> Any:
@@ -268,7 +273,6 @@ def piecewise_monotone(
     *names: Any,
     formula: str,
     critical: tuple[float, ...],
-    values: tuple[float, ...] | None = None,
     function: Any = None,
     domain: tuple[float, float] = (-inf, inf),
     image: tuple[float, float] = (-inf, inf),
@@ -285,21 +289,18 @@ def piecewise_monotone(
     neighbours of these the function is monotone.
 
     Args:
-        critical: where the function turns, in increasing order; rounding a turning point moves its value only to
-            second order, and `values` states the extreme values themselves.
-        values: the function's real values at the critical points; computed if left out.
+        critical: where the function turns, in increasing order, to float64 precision: rounding a turning point moves the
+            value there to second order only, far below the budget.
         limits: values at -inf and +inf where the function itself gives NaN there.
         names, formula, function, domain, image, curvature, budget, also, functional, note: as in `monotone`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
-    if values is not None and len(values) != len(critical):
-        raise RegistrationError(f"{name}: {len(critical)} critical points but {len(values)} values")
 
     def enclose(input: Box, **kwargs: Any) -> Box:
         if domain != (-inf, inf):
             check_domain(name, input, domain)
-        return spanned(input, lambda x: evaluate(x, **kwargs), critical, values, limits, name, budget, image)
+        return spanned(input, lambda x: evaluate(x, **kwargs), critical, limits, curvature, name, budget, image)
 
     enclose.__name__ = name
     _enter(
@@ -313,25 +314,24 @@ def spanned(
     x: Box,
     evaluate: Callable[[Tensor], Tensor],
     critical: tuple[float, ...],
-    values: tuple[float, ...] | None = None,
     limits: tuple[float, float] | None = None,
+    curvature: str | None = None,
     name: str = "this function",
     budget: Budget | None = EXACT,
     image: tuple[float, float] = (-inf, inf),
 ) -> Box:
-    """The hull of f(l), f(u) and the values at critical points inside [l, u]; see `piecewise_monotone`."""
+    """The hull of f at l, at u and at every critical point pulled into [l, u]; see `piecewise_monotone`.
+
+    A pulled point lies in the box, so it never adds a value that f does not take there. Of a convex function
+    with one turning point the smallest value is the one there, and the largest is at an end; so for concave ones, mirrored.
+    """
     l, u = x
-    at_l, at_u = evaluate(l), evaluate(u)
-    if limits is not None:
-        at_l, at_u = _with_limits(at_l, l, limits), _with_limits(at_u, u, limits)
-    lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
-    for position, point in enumerate(critical):
-        value = values[position] if values is not None else evaluate(torch.full_like(l.detach(), point))
-        # The comparisons are against the critical point rounded both ways: a box that comes within one rounding of it
-        # counts as touching it, which only ever adds a value of the function's immediate neighbourhood.
-        inside = (l <= _nudge(point, l.dtype, inf)) & (u >= _nudge(point, l.dtype, -inf))
-        lower = torch.where(inside, torch.clamp(lower, max=value), lower)
-        upper = torch.where(inside, torch.clamp(upper, min=value), upper)
+    f = evaluate if limits is None else lambda e: _with_limits(evaluate(e), e, limits)
+    pulled = [f(torch.minimum(torch.clamp(l, min=point), u)) for point in critical]
+    at_l, at_u = f(l), f(u)
+    bends = curvature if len(pulled) == 1 else None
+    lower = pulled[0] if bends == "convex" else functools.reduce(torch.minimum, pulled, torch.minimum(at_l, at_u))
+    upper = pulled[0] if bends == "concave" else functools.reduce(torch.maximum, pulled, torch.maximum(at_l, at_u))
     if budget is not EXACT and rounding.outward():
         known = rounding.claim(name, budget)
         size = torch.maximum(l.detach().abs(), u.detach().abs()) if known.input else None
@@ -341,16 +341,6 @@ def spanned(
 
 def _with_limits(value: Tensor, x: Tensor, limits: tuple[float, float]) -> Tensor:
     return torch.where(x == -inf, limits[0], torch.where(x == inf, limits[1], value))
-
-
-@functools.lru_cache(maxsize=4096)
-def _nudge(point: float, dtype: torch.dtype, towards: float) -> float:
-    """A critical point rounded to the dtype, or its neighbour if the rounding went the wrong way."""
-    rounded = torch.tensor(point, dtype=dtype)
-    value = rounded.item()
-    if value == point or (value > point) == (towards > 0):
-        return value
-    return torch.nextafter(rounded, torch.tensor(towards, dtype=dtype)).item()
 
 
 # --- periodic functions -----------------------------------------------------------------------------------------------

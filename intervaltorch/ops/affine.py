@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ._families import rule
+from ._families import rule, untracked
 from .arithmetic import add, mul
 
 inf = math.inf
@@ -40,20 +40,19 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         bias: box, tensor or None; `product` adds it.
         terms: how many products are summed to one entry of the result, at the most.
     """
-    outward = rounding.outward()
-    growth = rounding.gamma(terms + 2, _dtype(x, weight)) if outward else 0.0
-    bias_centre, bias_radius = _centre(bias), _radius(bias, growth)
+    growth = rounding.gamma(terms + 2, _dtype(x)) if rounding.outward() else None
+    bias_centre, bias_radius = _centre_and_radius(bias, growth)
+    x_centre, x_radius = _centre_and_radius(x, growth)
+    w_centre, w_radius = _centre_and_radius(weight, growth)
+    centre = product(x_centre, w_centre, bias_centre)
     if not isinstance(weight, Box):
-        centre = product(_centre(x), weight, bias_centre)
-        radius = product(_radius(x, growth), weight.abs(), bias_radius)
+        radius = product(x_radius, weight.abs(), bias_radius)
     elif not isinstance(x, Box):
-        centre = product(x, _centre(weight), bias_centre)
-        radius = product(x.abs(), _radius(weight, growth), bias_radius)
+        radius = product(x.abs(), w_radius, bias_radius)
     else:
-        x_centre, w_centre, w_radius = _centre(x), _centre(weight), _radius(weight, growth)
-        centre = product(x_centre, w_centre, bias_centre)
-        radius = product(x_centre.abs(), w_radius, bias_radius) + product(_radius(x, 0.0), w_centre.abs() + w_radius, None)
-    if outward:
+        # Rounding of the centre product is paid for once, by the enlarged radius of the weight.
+        radius = product(x_centre.abs(), w_radius, bias_radius) + product(x_radius, w_centre.abs() + w_radius, None)
+    if growth is not None:
         _cover_rounding(centre, radius, growth, terms)
     return finite(centre - radius, centre + radius)
 
@@ -63,37 +62,32 @@ def finite(lower: Tensor, upper: Tensor) -> Box:
 
     The bounds are fresh results of a sum that autograd does not keep, so changing them in place is safe and free.
     """
-    lower.detach().nan_to_num_(nan=-inf, posinf=-inf, neginf=-inf)
-    upper.detach().nan_to_num_(nan=inf, posinf=inf, neginf=inf)
+    untracked(lower).nan_to_num_(-inf, -inf, -inf)
+    untracked(upper).nan_to_num_(inf, inf, inf)
     return Box(lower, upper)
 
 
-def _dtype(x: Any, weight: Any) -> torch.dtype:
-    tensor = x.lower if isinstance(x, Box) else x
-    return tensor.dtype
+def _dtype(x: Any) -> torch.dtype:
+    return (x.lower if isinstance(x, Box) else x).dtype
 
 
-def _centre(x: Any) -> Any:
-    return (x.lower + x.upper) / 2 if isinstance(x, Box) else x
+def _centre_and_radius(x: Any, growth: float | None) -> tuple[Any, Any]:
+    """Some centre of x, and a radius around it that reaches both ends.
 
-
-def _radius(x: Any, growth: float) -> Any:
-    """The radius around `_centre(x)`, in outward mode enlarged by `growth`·|centre| and by its own rounding."""
-    if not rounding.outward():
-        return (x.upper - x.lower) / 2 if isinstance(x, Box) else None
-    if x is None:
-        return None
+    Outward (`growth` given) the radius is enlarged by `growth`·|centre| and by its own rounding. That
+    enlargement is a constant for autograd.
+    """
     if not isinstance(x, Box):
-        return x.detach().abs() * (growth * (1 + 8 * rounding.unit(x.dtype)))
-    with torch.no_grad():
-        centre = _centre(x)
-        info = torch.finfo(centre.dtype)
-        reach = torch.maximum(x.upper - centre, centre - x.lower)
-        reach = (reach + centre.abs().mul_(growth)).mul_(1 + 8 * info.eps).add_(info.tiny)
-    # For autograd this is the radius of nearest mode plus a constant.
-    radius = (x.upper - x.lower) / 2
-    radius.detach().copy_(reach)
-    return radius
+        enlarged = None if x is None or growth is None else x.detach().abs() * (growth * (1 + 8 * rounding.unit(x.dtype)))
+        return x, enlarged
+    centre = torch.lerp(x.lower, x.upper, 0.5)
+    radius = x.upper - centre
+    if growth is not None:
+        with torch.no_grad():
+            info = torch.finfo(centre.dtype)
+            reach = torch.maximum(radius, centre - x.lower).add_(centre.abs().mul_(growth))
+            untracked(radius).copy_(reach.mul_(1 + 8 * info.eps).add_(info.tiny))
+    return centre, radius
 
 
 @torch.no_grad()
