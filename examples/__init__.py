@@ -1,0 +1,1 @@
+"""Programs that use intervaltorch through its public interface alone."""

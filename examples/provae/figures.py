@@ -1,0 +1,156 @@
+"""Pictures of trained models: the attack curve, reconstructions of clean and attacked images, samples."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+from math import inf
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from torch import Tensor
+
+from examples.provae.data import Images
+from examples.provae.evaluate import Finding, mean
+from examples.provae.model import VAE
+from examples.provae.randomness import normal
+
+COLOURS = ("#c44e52", "#2b6ca3", "#55a868", "#8172b3", "#937860")
+SHOWN = 10
+"""Images in a row of reconstructions."""
+
+
+def draw(
+    models: Mapping[str, VAE], findings: Mapping[str, Sequence[Finding]], images: Images, folder: Path
+) -> None:
+    """Write all figures of some models, given what was found at growing radii."""
+    attack_curve(findings, folder / "attack_curve.png")
+    attacked = {name: found[-1].images[:SHOWN] for name, found in findings.items()}
+    eps = max(found[-1].eps for found in findings.values())
+    reconstructions(models, images[:SHOWN], attacked, eps, folder / "reconstructions.png")
+    samples(models, folder / "samples.png")
+
+
+def attack_curve(findings: Mapping[str, Sequence[Finding]], path: Path) -> None:
+    """Mean attacked and certified ELBO of each model against the radius.
+
+    The picture reaches down to the lowest attack and to the tightest certificate; an ordinary VAE's
+    certificate is lower by orders of magnitude and leaves it.
+    """
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    best, lowest, certificates = -inf, inf, []
+    for (name, found), colour in zip(findings.items(), cycle(COLOURS), strict=False):
+        clean = mean(found[0].clean)
+        radii = [0.0, *(point.eps for point in found)]
+        attacked = [clean, *(mean(point.attacked) for point in found)]
+        certified = [clean, *(mean(point.certified) for point in found)]
+        axes.plot(radii, attacked, "o-", color=colour, label=f"{name}: attacked (PGD)", ms=4)
+        axes.plot(radii, certified, "--", color=colour, label=f"{name}: certified")
+        axes.fill_between(radii, certified, attacked, color=colour, alpha=0.12, lw=0)
+        best, lowest = max(best, clean), min(lowest, *attacked)
+        certificates.append(min(certified))
+    floor = min(lowest, max(certificates))
+    margin = 0.06 * (best - floor)
+    axes.set(
+        xlabel="radius of the ball (maximum norm)",
+        ylabel="mean ELBO of the test images",
+        xlim=(0, max(point.eps for found in findings.values() for point in found)),
+        ylim=(floor - margin, best + margin),
+    )
+    axes.grid(alpha=0.25)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def reconstructions(
+    models: Mapping[str, VAE], x: Tensor, attacked: Mapping[str, Tensor], eps: float, path: Path
+) -> None:
+    """Images and their reconstructions, clean and attacked, a row each.
+
+    Args:
+        models: The models by name.
+        x: `(N, C, H, W)` clean images.
+        attacked: The images found by attacking each model.
+        eps: Radius of the attack.
+        path: The PNG file.
+    """
+    rows: list[tuple[str, Tensor]] = [("clean", x)]
+    for name, model in models.items():
+        found = attacked[name]
+        with torch.no_grad():
+            device = next(model.parameters()).device
+            rows.append((name, model.reconstruct(x.to(device)).cpu()))
+            rows.append((f"attack on\n{name}", found))
+            rows.append((name, model.reconstruct(found.to(device)).cpu()))
+    # the clean reconstructions together, then each attacked image above its reconstruction
+    ordered = rows[:1] + rows[1::3] + [row for i in range(2, len(rows), 3) for row in rows[i : i + 2]]
+    titles = {
+        0: "clean images and reconstructions",
+        1 + len(models): f"attacked within {eps:g} of the clean image",
+    }
+
+    figure, grid = plt.subplots(
+        len(ordered),
+        len(x),
+        figsize=(0.75 * len(x) + 1.1, 0.82 * len(ordered)),
+        layout="constrained",
+        squeeze=False,
+    )
+    for index, ((label, images), line) in enumerate(zip(ordered, grid, strict=True)):
+        for image, axes in zip(images, line, strict=True):
+            _show(axes, image)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        if index in titles:
+            line[0].set_title(titles[index], loc="left", fontsize=9)
+    _save(figure, path)
+
+
+def samples(models: Mapping[str, VAE], path: Path, *, count: int = 40, seed: int = 0) -> None:
+    """Images decoded from standard normal codes, one panel for each model."""
+    columns = 10
+    figure, grid = plt.subplots(
+        1,
+        len(models),
+        figsize=(4.2 * len(models), 0.42 * count / columns * 1.0 + 0.4),
+        layout="constrained",
+        squeeze=False,
+    )
+    for (name, model), axes in zip(models.items(), grid[0], strict=True):
+        code = normal((count, model.latent), seed, "sample")
+        with torch.no_grad():
+            images = model.decode(code.to(next(model.parameters()).device)).cpu()
+        _show(axes, _mosaic(images, columns))
+        axes.set_title(f"samples of {name}", fontsize=9)
+    _save(figure, path)
+
+
+def _mosaic(images: Tensor, columns: int) -> Tensor:
+    """One image `(C, H', W')` with a white line of one pixel between the images `(N, C, H, W)`."""
+    framed = torch.nn.functional.pad(images, (0, 1, 0, 1), value=1.0)
+    count, channels, height, width = framed.shape
+    rows = count // columns
+    lattice = framed[: rows * columns].reshape(rows, columns, channels, height, width)
+    return lattice.permute(2, 0, 3, 1, 4).reshape(channels, rows * height, columns * width)[:, :-1, :-1]
+
+
+def _show(axes: plt.Axes, image: Tensor) -> None:
+    pixels: np.ndarray = image.permute(1, 2, 0).numpy()
+    if pixels.shape[-1] == 1:
+        axes.imshow(pixels[..., 0], cmap="gray_r", vmin=0, vmax=1)
+    else:
+        axes.imshow(pixels)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+
+
+def _save(figure: plt.Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    plt.close(figure)
