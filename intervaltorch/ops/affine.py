@@ -40,6 +40,8 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         bias: box, tensor or None; `product` adds it.
         terms: how many products are summed to one entry of the result, at the most.
     """
+    if not isinstance(x, Box) and not isinstance(weight, Box):
+        x = Box(x, x)  # only the bias varies
     growth = rounding.gamma(terms + 2, _dtype(x)) if rounding.outward() else None
     bias_centre, bias_radius = _centre_and_radius(bias, growth)
     x_centre, x_radius = _centre_and_radius(x, growth)
@@ -227,13 +229,13 @@ def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
 @rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True)
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
-    return _sum_with(input, _any_product(torch.mm, mat1, mat2), beta, alpha)
+    return _sum_with(input, _matrix_product(torch.mm, mat1, mat2), beta, alpha)
 
 
 @rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True)
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
-    return _sum_with(input, _any_product(torch.bmm, batch1, batch2), beta, alpha)
+    return _sum_with(input, _matrix_product(torch.bmm, batch1, batch2), beta, alpha)
 
 
 @rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True)
@@ -241,24 +243,17 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     """A sum over the batch: the product of the batch laid out along the inner dimension."""
     left = _map(lambda a: a.transpose(0, 1).flatten(1), batch1)
     right = _map(lambda b: b.flatten(0, 1), batch2)
-    return _sum_with(input, _any_product(torch.mm, left, right), beta, alpha)
+    return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
 
 
 @rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True)
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
-    return _sum_with(input, _any_product(torch.mv, mat, vec), beta, alpha)
+    return _sum_with(input, _matrix_product(torch.mv, mat, vec), beta, alpha)
 
 
 @rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True)
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull of each product."""
-    return _sum_with(input, _any_product(torch.outer, vec1, vec2), beta, alpha)
+    return _sum_with(input, _matrix_product(torch.outer, vec1, vec2), beta, alpha)
 
-
-def _any_product(function: Any, a: Any, b: Any) -> Any:
-    """A product of which neither factor need be a box: then only the sum is."""
-    if isinstance(a, Box) or isinstance(b, Box):
-        return _matrix_product(function, a, b)
-    a = Box(a, a)
-    return _matrix_product(function, a, b)
