@@ -1,0 +1,163 @@
+"""The rounding door: modes, directed results, budgets."""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from fractions import Fraction
+
+import pytest
+import torch
+
+import intervaltorch as it
+from intervaltorch import IntervalTensor
+from intervaltorch.errors import UnprovenOpError
+
+door = importlib.import_module("intervaltorch.rounding")
+inf = float("inf")
+
+
+def test_modes_nest_and_come_back():
+    assert it.get_rounding() == "nearest"
+    with it.rounding("outward"):
+        assert it.get_rounding() == "outward"
+        with it.rounding("nearest"):
+            assert it.get_rounding() == "nearest"
+        assert it.get_rounding() == "outward"
+    assert it.get_rounding() == "nearest"
+
+
+def test_mode_ends_with_an_exception():
+    with pytest.raises(KeyError), it.rounding("outward"):
+        raise KeyError
+    assert it.get_rounding() == "nearest"
+
+
+def test_decorator_applies_at_every_call():
+    @it.rounding("outward")
+    def mode():
+        return it.get_rounding()
+
+    assert mode() == mode() == "outward"
+
+
+def test_default_reaches_other_threads_and_a_block_does_not():
+    seen = []
+    it.set_default_rounding("outward")
+    try:
+        with it.rounding("nearest"):
+            thread = threading.Thread(target=lambda: seen.append(it.get_rounding()))
+            thread.start()
+            thread.join()
+    finally:
+        it.set_default_rounding("nearest")
+    assert seen == ["outward"]
+
+
+@pytest.mark.parametrize("wrong", ["up", "", None])
+def test_unknown_mode_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected 'nearest' or 'outward'"), it.rounding(wrong):
+        pass
+
+
+def test_strict_needs_outward():
+    with pytest.raises(ValueError, match="strict"), it.rounding("nearest", strict=True):
+        pass
+
+
+def test_strict_refuses_ops_without_budget():
+    @it.register(monotone="increasing")
+    def unproven(x):
+        return x * 3
+
+    x = IntervalTensor.point(torch.ones(2))
+    with it.rounding("outward"), pytest.warns(UserWarning, match="guessed error budget"):
+        unproven(x)
+    with it.rounding("outward", strict=True), pytest.raises(UnprovenOpError, match="unproven"):
+        unproven(x)
+
+
+DTYPES = [torch.float32, torch.float64]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_directed_results_enclose_exact_sums_at_binade_borders(dtype):
+    info = torch.finfo(dtype)
+    borders = torch.tensor([1.0, 2.0, 0.5, 1024.0, info.tiny, 0.0, -1.0, 3.0, info.max / 4], dtype=dtype)
+    borders = torch.cat([torch.nextafter(borders, torch.tensor(s, dtype=dtype)) for s in (-inf, inf)] + [borders, -borders])
+    x, y = (t.flatten() for t in torch.meshgrid(borders, borders, indexing="ij"))
+    box = IntervalTensor.point(x)
+    operations = [
+        (lambda a, b: a + b, lambda a, b: a + b),
+        (lambda a, b: a - b, lambda a, b: a - b),
+        (lambda a, b: a * b, lambda a, b: a * b),
+    ]
+    with it.rounding("outward"):
+        for on_boxes, on_rationals in operations:
+            result = on_boxes(box, y)
+            for l, u, a, b in zip(result.lower.tolist(), result.upper.tolist(), x.tolist(), y.tolist()):
+                exact = on_rationals(Fraction(a), Fraction(b))
+                assert l == -inf or Fraction(l) <= exact
+                assert u == inf or exact <= Fraction(u)
+
+
+def test_nearest_misses_what_outward_holds():
+    x = torch.tensor([0.1])
+    exact = Fraction(x.item()) * Fraction(x.item())
+    nearest = IntervalTensor.point(x) * x
+    assert not Fraction(nearest.lower.item()) <= exact <= Fraction(nearest.upper.item())
+    with it.rounding("outward"):
+        outward = IntervalTensor.point(x) * x
+    assert Fraction(outward.lower.item()) <= exact <= Fraction(outward.upper.item())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_overflow_keeps_the_largest_finite_number_as_lower_bound(dtype):
+    huge = IntervalTensor.point(torch.tensor([1000.0], dtype=dtype))
+    with it.rounding("outward"):
+        y = huge.exp()
+    assert y.lower.item() == torch.finfo(dtype).max
+    assert y.upper.item() == inf
+
+
+def test_python_numbers_mean_their_binary64_value():
+    x = IntervalTensor.point(torch.tensor([1.0, -3.0]))
+    with it.rounding("outward"):
+        for y, exact in [(x * 0.1, 0.1), (x + 0.1, 1.1), (0.1 / x, 0.1)]:
+            assert Fraction(y.lower[0].item()) <= Fraction(exact) <= Fraction(y.upper[0].item())
+        y = x * 0.1
+    assert Fraction(y.lower[0].item()) <= Fraction(0.1) <= Fraction(y.upper[0].item())
+
+
+def test_narrowing_conversions_round_outward():
+    x = IntervalTensor.point(torch.tensor([0.1, 1e300, 1e-300], dtype=torch.float64))
+    with it.rounding("outward"):
+        y = x.float()
+    for l, u, exact in zip(y.lower.tolist(), y.upper.tolist(), x.lower.tolist()):
+        assert l <= exact <= u
+
+
+def test_from_ball_rounds_outward():
+    torch.manual_seed(0)
+    x = torch.randn(1000)
+    with it.rounding("outward"):
+        ball = IntervalTensor.from_ball(x, 0.1)
+    for l, u, centre in zip(ball.lower.tolist(), ball.upper.tolist(), x.tolist()):
+        assert Fraction(l) <= Fraction(centre) - Fraction(0.1)
+        assert Fraction(centre) + Fraction(0.1) <= Fraction(u)
+
+
+def test_gradients_pass_straight_through_the_widening():
+    x = torch.tensor([0.3, 2.0], dtype=torch.float64, requires_grad=True)
+    gradients = []
+    for mode in ("nearest", "outward"):
+        with it.rounding(mode):
+            y = (IntervalTensor.from_ball(x, 0.1) * 2.5).exp()
+        gradients.append(torch.autograd.grad((y.upper - 3 * y.lower).sum(), x)[0])
+    torch.testing.assert_close(*gradients)
+
+
+def test_gamma_refuses_sums_without_a_bound():
+    assert door.gamma(3, torch.float32) >= 3 * 2**-24
+    with pytest.raises(UnprovenOpError, match="wider dtype"):
+        door.gamma(2**24, torch.float32)
