@@ -44,15 +44,19 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         x = Box(x, x)  # only the bias varies
     growth = rounding.gamma(terms + 2, _dtype(x)) if rounding.outward() else None
     bias_centre, bias_radius = _centre_and_radius(bias, growth)
-    x_centre, x_radius = _centre_and_radius(x, growth)
-    w_centre, w_radius = _centre_and_radius(weight, growth)
-    centre = product(x_centre, w_centre, bias_centre)
     if not isinstance(weight, Box):
+        x_centre, x_radius = _centre_and_radius(x, growth)
+        centre = product(x_centre, weight, bias_centre)
         radius = product(x_radius, weight.abs(), bias_radius)
     elif not isinstance(x, Box):
+        w_centre, w_radius = _centre_and_radius(weight, growth)
+        centre = product(x, w_centre, bias_centre)
         radius = product(x.abs(), w_radius, bias_radius)
     else:
         # Rounding of the centre product is paid for once, by the enlarged radius of the weight.
+        x_centre, x_radius = _centre_and_radius(x, None if growth is None else 0.0)
+        w_centre, w_radius = _centre_and_radius(weight, growth)
+        centre = product(x_centre, w_centre, bias_centre)
         radius = product(x_centre.abs(), w_radius, bias_radius) + product(x_radius, w_centre.abs() + w_radius, None)
     if growth is not None:
         _cover_rounding(centre, radius, growth, terms)
