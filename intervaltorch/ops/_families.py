@@ -211,6 +211,8 @@ def monotone(
     checked = domain != (-inf, inf)
 
     def enclose(*args: Any, **kwargs: Any) -> Box:
+        if not args:  # signs belong to positions
+            args = (kwargs.pop("input" if "input" in kwargs else "self"),)
         if checked:
             check_domain(name, args[0], domain)
         if len(args) == 1 and not kwargs:
