@@ -1,1 +1,46 @@
-"""Tools to test rules, published so that users can test their own."""
+"""Tools to test one's own rules and models: exact containment, everything a rule owes, boxes from hypothesis."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .contract import (
+    check_gradient,
+    check_nested,
+    check_op,
+    check_result,
+    check_sound,
+    check_thin,
+    check_unbounded,
+    covering_boxes,
+    reference,
+)
+from .enclosure import assert_encloses
+from .points import neighbours, sample_points
+
+if TYPE_CHECKING:
+    from . import strategies
+
+__all__ = [
+    "assert_encloses",
+    "check_gradient",
+    "check_nested",
+    "check_op",
+    "check_result",
+    "check_sound",
+    "check_thin",
+    "check_unbounded",
+    "covering_boxes",
+    "neighbours",
+    "reference",
+    "sample_points",
+    "strategies",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # hypothesis is needed for `strategies` alone, so it is imported on first use.
+    if name == "strategies":
+        return importlib.import_module(".strategies", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

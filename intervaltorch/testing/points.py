@@ -1,0 +1,80 @@
+"""Points of a box, chosen where bounds are most likely to be wrong."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .._tensor import IntervalTensor
+
+__all__ = ["neighbours", "sample_points"]
+
+
+def sample_points(
+    box: IntervalTensor,
+    count: int = 16,
+    *,
+    critical: tuple[float, ...] = (),
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Draw points of a box: both extreme corners, the centre, random corners, points near and far from zero.
+
+    Args:
+        box: of shape `(*shape)`; infinite ends are allowed, the points are finite.
+        count: how many points to draw, at least 3.
+        critical: arguments of interest, such as the turning points of a function. Each adds three points whose
+            entries are that number and its two neighbours, pulled into the box.
+        generator: source of randomness; torch's default generator if left out.
+
+    Returns:
+        Points of shape `(count + 3 * len(critical), *shape)` and the dtype of the box.
+
+    Raises:
+        ValueError: if `count` is less than 3.
+
+    Example:
+        >>> import torch, intervaltorch as it
+        >>> box = it.IntervalTensor(torch.tensor([-1.0, 2.0]), torch.tensor([1.0, 2.0]))
+        >>> points = sample_points(box, 8, critical=(0.0,))
+        >>> points.shape, bool(box.contains(points).all())
+        (torch.Size([11, 2]), True)
+    """
+    if count < 3:
+        raise ValueError(f"count must be at least 3 (two corners and the centre), not {count}")
+    lower, upper = box.lower.detach(), box.upper.detach()
+    if lower.dtype is torch.bool:
+        return _booleans(lower, upper, count, generator)
+    largest = torch.finfo(lower.dtype).max
+    l, u = lower.clamp(-largest, largest), upper.clamp(-largest, largest)
+    drawn = [l, u, l / 2 + u / 2]
+    for position in range(count - 3):
+        t = torch.rand(l.shape, dtype=l.dtype, device=l.device, generator=generator)
+        if position % 3 == 0:
+            drawn.append(torch.where(t < 0.5, l, u))
+        elif position % 3 == 1:
+            drawn.append(l * (1 - t) + u * t)
+        else:  # any order of magnitude, so that wide and infinite boxes are searched near zero too
+            drawn.append((t - 0.5) * 10.0 ** (12 * torch.rand(t.shape, dtype=t.dtype, generator=generator) - 6))
+    for number in critical:
+        drawn.extend(torch.full_like(l, number) for number in neighbours(number, l.dtype))
+    return torch.minimum(torch.maximum(torch.stack(drawn), l), u)
+
+
+def _booleans(lower: Tensor, upper: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
+    """Truth values between *certainly* and *possibly*."""
+    t = torch.rand((count, *lower.shape), generator=generator, device=lower.device)
+    return torch.where(t < 0.5, lower, upper)
+
+
+def neighbours(number: float, dtype: torch.dtype) -> tuple[float, float, float]:
+    """Return the number rounded to a dtype, and the representable numbers just below and above it.
+
+    Example:
+        >>> import torch
+        >>> below, middle, above = neighbours(1.0, torch.float32)
+        >>> 1 - below, middle, above - 1
+        (5.960464477539063e-08, 1.0, 1.1920928955078125e-07)
+    """
+    middle = torch.tensor(number, dtype=dtype)
+    infinity = torch.tensor(float("inf"), dtype=dtype)
+    return torch.nextafter(middle, -infinity).item(), middle.item(), torch.nextafter(middle, infinity).item()
