@@ -1,9 +1,13 @@
 """Sphinx configuration. Nothing here needs the network, and every example in the documentation is run."""
 
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 
 from sphinx.application import Sphinx
 from sphinx.ext.doctest import DoctestDirective, TestcodeDirective
+
+sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 project = "intervaltorch"
 author = "The intervaltorch authors"
@@ -18,6 +22,7 @@ extensions = [
     "sphinx.ext.doctest",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
+    "op_table",
 ]
 exclude_patterns = ["_build"]
 
@@ -25,6 +30,7 @@ html_theme = "furo"
 html_title = project
 html_static_path = ["_static"]
 
+default_role = "py:obj"
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
 autodoc_typehints_description_target = "documented"
@@ -37,6 +43,9 @@ intersphinx_mapping = {
     "numpy": ("https://numpy.org/doc/stable", "inventories/numpy.inv"),
     "torch": ("https://docs.pytorch.org/docs/stable", "inventories/torch.inv"),
 }
+
+# Examples in docstrings run with the names that their page sets up for this group; those of pages import their own.
+doctest_test_doctest_blocks = "docstrings"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True

@@ -60,8 +60,8 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
         **kwargs: its keyword arguments.
 
     Returns:
-        `{module path: output}` in the order of completion; the model itself is `""`. A module that runs several times has
-        its last output.
+        A dict from module path to output, in the order of completion; the model itself is `""`. A module that runs
+        several times has its last output.
 
     Raises:
         IntervalError: as `bound` does.

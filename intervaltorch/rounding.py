@@ -40,12 +40,12 @@ inf = float("inf")
 class Budget:
     """How far a computed elementwise value may lie from the real one.
 
-    The error is at most `relative`·eps·|y| + `input`·eps·|x| + `absolute`·tiny, where `eps` and `tiny`
+    The error is at most `relative`·eps·abs(y) + `input`·eps·abs(x) + `absolute`·tiny, where `eps` and `tiny`
     are those of the dtype's `torch.finfo`, y is the computed value and x the (largest) argument.
 
     Args:
-        relative: error in units of eps·|y|; half of one is a correctly rounded result.
-        input: error in units of eps·|x|.
+        relative: error in units of eps·abs(y); half of one is a correctly rounded result.
+        input: error in units of eps·abs(x).
         absolute: error in units of the smallest normal number; 1 covers a gradual underflow.
 
     Example:
