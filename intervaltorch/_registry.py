@@ -151,7 +151,7 @@ def _in_place(function: Any) -> tuple[bool, int | None]:
     return in_place, None
 
 
-_AUGMENTED = {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "pow", "and", "or", "xor")}
+_AUGMENTED = {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
 
 
 def spelled(function: Any) -> str:

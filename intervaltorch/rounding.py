@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import dataclasses
+import functools
 import warnings
 from collections.abc import Iterator
 from typing import Literal
@@ -233,12 +234,23 @@ def widen(
     lower = down(lower, slack(lower, budget, at_lower))
     upper = up(upper, slack(upper, budget, at_upper))
     if image[0] > -inf:
-        lower.detach().clamp_(min=image[0])
-        upper.detach().clamp_(min=image[0])
+        least = neighbour(image[0], lower.dtype, -inf)
+        lower.detach().clamp_(min=least)
+        upper.detach().clamp_(min=least)
     if image[1] < inf:
-        lower.detach().clamp_(max=image[1])
-        upper.detach().clamp_(max=image[1])
+        largest = neighbour(image[1], lower.dtype, inf)
+        lower.detach().clamp_(max=largest)
+        upper.detach().clamp_(max=largest)
     return lower, upper
+
+
+@functools.lru_cache(maxsize=4096)
+def neighbour(x: float, dtype: torch.dtype, towards: float) -> float:
+    """Return x itself if the dtype holds it, else its neighbour in the dtype on the side of `towards`."""
+    rounded = torch.tensor(x, dtype=dtype)
+    if rounded.item() == x or (rounded.item() > x) == (towards > x):
+        return rounded.item()
+    return torch.nextafter(rounded, torch.tensor(towards, dtype=dtype)).item()
 
 
 def narrows(before: torch.dtype, after: torch.dtype) -> bool:
