@@ -13,21 +13,9 @@ from intervaltorch import IntervalTensor, rounding, testing
 from intervaltorch._registry import OPS
 from intervaltorch.rounding import UNPROVEN, widen
 from intervaltorch.testing import covering_boxes, sample_points
+from tests.table import FAMILIES, UNARY
 
 inf = float("inf")
-FAMILIES = ("increasing", "decreasing", "piecewise monotone", "periodic")
-
-
-def takes_one_argument(op):
-    """Whether the function maps a tensor to one of its shape, as clamp (which wants bounds) does not."""
-    inside = max(op.domain[0], min(op.domain[1], 0.5))
-    try:
-        return op.function(torch.tensor([inside])).shape == (1,)
-    except (TypeError, RuntimeError, ValueError):
-        return False
-
-
-UNARY = [op for op in it.supported_ops() if op.family in FAMILIES and takes_one_argument(op)]
 each_op = pytest.mark.parametrize("op", UNARY, ids=lambda op: op.name)
 each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 

@@ -1,0 +1,138 @@
+"""The table itself: directions, turning points, curvature, domain and image of each record against the function.
+
+Sampled boxes do not notice a turning point that is off by 0.05; the sign of the slope on either side of it does.
+"""
+
+import math
+
+import pytest
+import torch
+
+import intervaltorch as it
+from intervaltorch.rounding import UNPROVEN, slack
+from tests.table import UNARY
+
+inf = float("inf")
+each_op = pytest.mark.parametrize("op", UNARY, ids=lambda op: op.name)
+
+
+def grid(op, count=20001, reach=30.0):
+    """Increasing arguments in the domain, dense near zero, critical points among them."""
+    low, high = max(op.domain[0], -reach), min(op.domain[1], reach)
+    t = torch.linspace(-1, 1, count, dtype=torch.float64)
+    x = low + (high - low) * (t + 1) / 2 if math.isfinite(low) and low >= 0 or high <= 0 else reach * t**3
+    extra = [point for point in op.critical if low <= point <= high]
+    x = torch.cat([x, torch.tensor(extra, dtype=torch.float64)])
+    return x[(x >= low) & (x <= high)].unique()
+
+
+def error_of(op, y, x):
+    """What the budget allows a computed value to err by."""
+    return slack(y, op.budget or UNPROVEN, x)
+
+
+@each_op
+def test_direction_between_critical_points(op):
+    """Values never turn except at critical points, and the family's direction is that of the function."""
+    x = grid(op)
+    y = op.function(x)
+    slack_ = error_of(op, y, x)
+    rises = (y[1:] - y[:-1] > slack_[1:] + slack_[:-1]).nonzero().flatten()
+    falls = (y[:-1] - y[1:] > slack_[1:] + slack_[:-1]).nonzero().flatten()
+    if op.family == "increasing":
+        assert not len(falls), f"{op.name} falls between {x[falls[0]]:.17g} and {x[falls[0] + 1]:.17g}"
+    elif op.family == "decreasing":
+        assert not len(rises), f"{op.name} rises between {x[rises[0]]:.17g} and {x[rises[0] + 1]:.17g}"
+    else:
+        for low, high in pieces(op):
+            inside = (x[:-1] >= low) & (x[1:] <= high)
+            both = bool(inside[rises].any()) and bool(inside[falls].any())
+            assert not both, f"{op.name} turns inside [{low}, {high}], where no critical point is recorded"
+
+
+def pieces(op):
+    """The intervals between neighbouring critical points."""
+    if op.family == "periodic":
+        return list(zip(op.critical, op.critical[1:]))
+    ends = [-inf, *op.critical, inf]
+    return list(zip(ends, ends[1:]))
+
+
+@pytest.mark.parametrize("op", [op for op in UNARY if op.critical], ids=lambda op: op.name)
+def test_turns_at_critical_points(op):
+    """The slope changes sign across each critical point, within 1e-7 of where the record says, and values confirm it."""
+    for point in op.critical:
+        if not op.domain[0] < point < op.domain[1]:
+            continue
+        near = 1e-6 * max(1.0, abs(point))
+        x = torch.tensor([point - near, point + near], dtype=torch.float64, requires_grad=True)
+        y = op.function(x)
+        slope = torch.autograd.grad(y.sum(), x)[0]
+        middle = op.function(torch.tensor(point, dtype=torch.float64))
+        turns = bool(slope[0] * slope[1] < 0)
+        jumps_or_rests = bool((y.detach() - middle).abs().max() > 1e-3) or bool((slope == 0).any())
+        assert turns or jumps_or_rests, f"{op.name} has slopes {slope.tolist()} on either side of {point}"
+
+
+@pytest.mark.parametrize("op", [op for op in UNARY if op.curvature], ids=lambda op: op.name)
+def test_curvature(op):
+    """Slopes of chords between neighbours rise for a convex function and fall for a concave one."""
+    sign = {"convex": 1, "concave": -1}[op.curvature]
+    x = grid(op, count=4001)
+    y = op.function(x)
+    finite = y.isfinite()
+    x, y = x[finite], y[finite]
+    for step in (1, 40, 400):
+        a, b, c = x[: -2 * step], x[step:-step], x[2 * step :]
+        t = (b - a) / (c - a)
+        chord = y[: -2 * step] * (1 - t) + y[2 * step :] * t
+        room = error_of(op, chord, c) + error_of(op, y[step:-step], b) + error_of(op, y[: -2 * step], a)
+        room = room + error_of(op, y[2 * step :], c) + torch.finfo(torch.float64).eps * (chord.abs() + b.abs())
+        bad = (sign * (chord - y[step:-step]) < -room).nonzero().flatten()
+        assert not len(bad), f"{op.name} is not {op.curvature} near {b[bad[0]]:.6g}" if len(bad) else ""
+
+
+@each_op
+def test_domain(op):
+    """NaN outside the domain, never inside."""
+    low, high = op.domain
+    inside = grid(op)
+    inside = inside[(inside > low) & (inside < high)] if op.family != "periodic" else inside
+    assert not bool(op.function(inside).isnan().any())
+    for end, outwards in ((low, -inf), (high, inf)):
+        if math.isfinite(end):
+            beyond = torch.nextafter(torch.tensor(end), torch.tensor(outwards)).double()
+            beyond = torch.stack([beyond, torch.tensor(end + math.copysign(0.5, outwards)).double()])
+            assert bool(op.function(beyond).isnan().all()), f"{op.name} has values outside [{low}, {high}]"
+            assert not bool(op.function(torch.tensor(end, dtype=torch.float64)).isnan())
+
+
+@each_op
+def test_image(op):
+    """No value outside the image, and values come near both of its ends."""
+    low, high = op.image
+    big = torch.tensor([1e2, 1e4, 1e8, 1e15, 1e30, 1e300, inf], dtype=torch.float64)
+    x = torch.cat([grid(op), big, -big, 1 / big, -1 / big])
+    x = x[(x >= op.domain[0]) & (x <= op.domain[1])]
+    y = op.function(x)
+    y = y[~y.isnan()]
+    assert bool((y >= low).all()) and bool((y <= high).all()), (y.min().item(), y.max().item(), op.image)
+    for end, reached in ((low, y.min().item()), (high, y.max().item())):
+        near = abs(reached) >= 10 if math.isinf(end) else abs(reached - end) < 1e-4
+        assert near, f"{op.name}: the image ends at {end}, but the values at {reached}"
+
+
+def test_every_record_can_be_read():
+    """What the docs and the relaxation read is there and makes sense."""
+    for op in it.supported_ops():
+        assert op.name and op.family and op.spellings and callable(op.enclose)
+        assert op.domain[0] < op.domain[1] and op.image[0] < op.image[1]
+        assert op.curvature in (None, "convex", "concave")
+        assert list(op.critical) == sorted(set(op.critical))
+        assert op.formula or op.family in ("structural", "metadata"), f"{op.name} has no formula"
+
+
+def test_names_are_unique():
+    """One record for each function: `supported_ops` has no two rows of the same name."""
+    names = [op.name for op in it.supported_ops()]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
