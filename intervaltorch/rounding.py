@@ -26,6 +26,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -247,10 +248,18 @@ def widen(
 @functools.lru_cache(maxsize=4096)
 def neighbour(x: float, dtype: torch.dtype, towards: float) -> float:
     """Return x itself if the dtype holds it, else its neighbour in the dtype on the side of `towards`."""
-    rounded = torch.tensor(x, dtype=dtype)
-    if rounded.item() == x or (rounded.item() > x) == (towards > x):
-        return rounded.item()
-    return torch.nextafter(rounded, torch.tensor(towards, dtype=dtype)).item()
+    kind = _NUMPY.get(dtype)
+    if kind is None:  # bfloat16
+        near = torch.tensor(x, dtype=dtype)
+        beside = torch.nextafter(near, torch.tensor(towards, dtype=dtype)).item()
+        return near.item() if near.item() == x or (near.item() > x) == (towards > x) else beside
+    with np.errstate(over="ignore"):  # NumPy, because these numbers are no part of a graph that torch may be tracing
+        rounded = kind(x)
+        wrong_way = float(rounded) != x and (float(rounded) > x) != (towards > x)
+        return float(np.nextafter(rounded, kind(towards)) if wrong_way else rounded)
+
+
+_NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
 
 def narrows(before: torch.dtype, after: torch.dtype) -> bool:
