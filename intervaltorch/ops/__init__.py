@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
-from . import affine, arithmetic, comparisons, elementwise, metadata, structural
+from . import affine, arithmetic, comparisons, elementwise, indexing, interpolation, metadata, pooling, sorting, structural
 
-__all__ = ["affine", "arithmetic", "comparisons", "elementwise", "metadata", "structural"]
+__all__ = [
+    "affine", "arithmetic", "comparisons", "elementwise", "indexing", "interpolation", "metadata", "pooling", "sorting",
+    "structural",
+]  # fmt: skip

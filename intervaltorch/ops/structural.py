@@ -5,60 +5,135 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
+from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ..errors import EscapeError, UndecidedError
+from ..errors import EscapeError, UndecidedError, UnsupportedOpError
 from ..rounding import CORRECTLY_ROUNDED
-from ._families import both, rule, structural
+from ._families import as_box, both, lower_of, map_boxes, rule, structural, upper_of
+from .arithmetic import operand
 
-structural(
-    "reshape", "view_as", "reshape_as", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand", "expand_as",
-    "broadcast_to", "permute", "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint", "flip",
-    "fliplr", "flipud", "rot90", "roll", "tile", "repeat", "repeat_interleave", "narrow", "select", "unbind", "split",
-    "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit", "unsafe_split", "unsafe_chunk", "unfold",
-    "cat", "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack", "block_diag",
-    "tril", "triu", "diag", "diagonal", "diag_embed", "diagflat", "atleast_1d", "atleast_2d", "atleast_3d",
-    "broadcast_tensors", "meshgrid", "combinations", "cartesian_prod", "detach", "clone", "contiguous", "alias",
-    "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "resolve_conj", "resolve_neg", "conj",
+_SHAPES = (
+    "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand", "broadcast_to", "permute", "transpose",
+    "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint", "flip", "fliplr", "flipud", "rot90", "roll", "tile",
+    "repeat", "repeat_interleave", "narrow", "select", "unbind", "split", "split_with_sizes", "chunk", "tensor_split",
+    "hsplit", "vsplit", "dsplit", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes", "unfold", "im2col", "cat",
+    "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack", "block_diag", "tril",
+    "triu", "diag", "diagonal", "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous",
+    "alias", "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    "resolve_conj", "resolve_neg", "conj", "slice", "slice_inverse", "narrow_copy",
 )  # fmt: skip
 
+structural(*dict.fromkeys(_SHAPES))
+structural(*(f"{name}_copy" for name in (*_SHAPES, "view") if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow"))
 structural(
     torch.Tensor.T.__get__, torch.Tensor.mT.__get__, torch.Tensor.H.__get__, torch.Tensor.mH.__get__,
-    torch.Tensor.real.__get__, torch.ops.aten.slice,
+    torch.Tensor.real.__get__, torch.linalg.diagonal,
 )  # fmt: skip
 
-# Wrappers of the same functions written in Python have bodies that lead back to those above.
 
-structural(
-    "zeros_like", "ones_like", "empty_like", "full_like", "new_zeros", "new_ones", "new_empty", "new_full",
-    "new_empty_strided", note="a point box with memory of its own, which can be filled by index",
-)  # fmt: skip
+def _each(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Shape several tensors alike; those that are plain stay plain, so that no two bounds share their memory."""
+    lower = function(*map_boxes(lower_of, args), **kwargs)
+    upper = function(*map_boxes(upper_of, args), **kwargs)
+    if isinstance(lower, Tensor):
+        return Box(lower, upper)
+    given = args[0] if isinstance(args[0], (tuple, list)) else args
+    return type(lower)([Box(l, u) if isinstance(x, Box) else l for x, l, u in zip(given, lower, upper)])
+
+
+structural("broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d", by=_each)
+
+
+def _shaped_as(function: Any, input: Any, other: Any) -> Any:
+    """Shape like another tensor, of which only the shape is read."""
+    other = other.lower if isinstance(other, Box) else other
+    return both(function, input, other) if isinstance(input, Box) else function(input, other)
+
+
+structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
 
 
 @rule("view", formula="x", family="structural", budget=rounding.EXACT, proven=True)
 def view(input: Box, *size: Any, dtype: torch.dtype | None = None) -> Box:
-    """Another shape of the same memory; reinterpreting the bits as another dtype is refused.
-
-    Bounds of one box may be laid out differently in memory; then the upper one is copied.
-    """
+    """Another shape of the same memory; reinterpreting the bits as another dtype is refused."""
     if dtype is not None or (size and isinstance(size[0], torch.dtype)):
         raise EscapeError("view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)")
-    lower = input.lower.view(*size)
-    return Box(lower, input.upper.reshape(lower.shape))
+    return Box(input.lower.view(*size), input.upper.view(*size))
+
+
+# --- new tensors ------------------------------------------------------------------------------------------------------
+
+
+def _new(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """A point box with memory of its own, which can be filled by index; an integer dtype gives a plain tensor.
+
+    What torch leaves uninitialised is zero here: two bounds of unknown bits need not be an interval.
+    """
+    made = both(function, *args, **kwargs)
+    if "empty" in getattr(function, "__name__", ""):
+        for bound in made:
+            bound.detach().zero_()
+    return made if made.lower.dtype.is_floating_point or made.lower.dtype is torch.bool else made.lower
+
+
+structural("zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_empty", "new_empty_strided", by=_new)
+
+
+def _filled(function: Any, input: Box, *size: Any, fill_value: Any, **kwargs: Any) -> Any:
+    """As `_new`; a number that the dtype cannot hold becomes the interval around it in outward mode."""
+    like = input.lower.new_empty((), dtype=kwargs.get("dtype"))
+    ends = operand(fill_value, like)
+    lower, upper = (function(input.lower, *size, fill_value=end, **kwargs) for end in ends)
+    return Box(lower, upper) if like.dtype.is_floating_point or like.dtype is torch.bool else lower
+
+
+@rule("full_like", formula="a", family="structural", proven=True)
+def full_like(input: Box, fill_value: Any, **kwargs: Any) -> Any:
+    """A point box with memory of its own."""
+    return _filled(torch.full_like, input, fill_value=fill_value, **kwargs)
+
+
+@rule("new_full", formula="a", family="structural", proven=True)
+def new_full(input: Box, size: Any, fill_value: Any, **kwargs: Any) -> Any:
+    """A point box with memory of its own."""
+    return _filled(torch.Tensor.new_full, input, size, fill_value=fill_value, **kwargs)
+
+
+# --- refused ----------------------------------------------------------------------------------------------------------
+
+
+def _refuse(name: str, instead: str) -> None:
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        """A tensor that wraps two others has one shape from its beginning to its end."""
+        raise UnsupportedOpError(
+            f"torch.Tensor.{name} would change the shape or the memory of a box behind its bounds", f"instead: {instead}"
+        )
+
+    rule(name, family="refused")(refuse)
+
+
+for _name in ("unsqueeze", "squeeze", "transpose", "swapaxes", "swapdims", "t"):
+    _refuse(f"{_name}_", f"x = x.{_name}(...)")
+_refuse("resize_", "x = x.reshape(...), or torch.nn.functional.pad(x, ...) to make room")
+_refuse("resize_as_", "x = x.reshape_as(other)")
+_refuse("set_", "x = y, or x.copy_(y) to write values")
+_refuse("as_strided", "x.unfold(...), x.diagonal(...), x.expand(...) or an index: bounds need not be laid out alike")
+_refuse("as_strided_scatter", "x.index_put(...) or torch.slice_scatter(x, ...)")
 
 
 # --- conversions ------------------------------------------------------------------------------------------------------
 
 
-def _convert(function: Any, input: Box, *args: Any, **kwargs: Any) -> Any:
+def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     """Convert both bounds; a narrower floating dtype rounds outward in outward mode.
 
     Raises:
         UndecidedError: for integer dtypes, if points of the box convert to different integers.
     """
+    if not isinstance(input, Box):  # plain.to(box) reads dtype and device of the box
+        return function(input, *map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
     result = both(function, input, *args, **kwargs)
     if not isinstance(result, Box):
         return result
