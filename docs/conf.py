@@ -44,7 +44,7 @@ intersphinx_mapping = {
     "torch": ("https://docs.pytorch.org/docs/stable", "inventories/torch.inv"),
 }
 
-# Examples in docstrings run with the names that their page sets up for this group; those of pages import their own.
+# Examples in docstrings run with the names that their page sets up for this group; pages import their own.
 doctest_test_doctest_blocks = "docstrings"
 
 copybutton_prompt_text = r">>> |\.\.\. |\$ "

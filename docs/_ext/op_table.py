@@ -37,9 +37,10 @@ def _counts(ops: list[Op]) -> nodes.paragraph:
     kinds = Counter(_outward(op).partition(" ")[0] for op in ops)
     sharp = sum(op.sharp for op in ops)
     text = (
-        f"{len(ops)} operations in {families} families, under {spellings} spellings. In outward mode {kinds['exact']} are "
-        f"exact, {kinds['proof']} have a proof, {kinds['within']} a stated error budget and {kinds['best']} neither. "
-        f"{sharp} give the hull of their range; the other {len(ops) - sharp} may give more."
+        f"{len(ops)} operations in {families} families, under {spellings} spellings. In outward mode "
+        f"{kinds['exact']} are exact, {kinds['proof']} have a proof, {kinds['within']} a stated error budget "
+        f"and {kinds['best']} neither. {sharp} give the hull of their range; the other {len(ops) - sharp} may "
+        "give more."
     )
     return nodes.paragraph("", text, classes=["op-counts"])
 
