@@ -81,7 +81,7 @@ def register(
             "monotone='increasing' for a function of one direction, critical=(...) for its turning points, rule= for the rest",
         )
     name = function.__name__
-    evaluate, own = function, inspect.isfunction(function) and not function.__module__.startswith("torch.")
+    evaluate, own = function, inspect.isfunction(function) and not (function.__module__ or "").startswith("torch.")
     if rule is not None and budget is not None and budget.input:
         raise RegistrationError(
             f"the rule of {name} has a budget with an input term, but a rule may have any inputs",
