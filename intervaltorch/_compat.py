@@ -8,17 +8,25 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
+import torch._functorch.vmap
 from torch._decomp import decomposition_table
 from torch.overrides import enable_reentrant_dispatch, redispatch_function
+from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = [
+    "called_by_backward_hooks",
+    "called_by_vmap",
     "decomposition",
     "enable_reentrant_dispatch",
     "inside_custom_function",
     "make_wrapper",
     "overload_packet",
+    "readable",
     "redispatch_function",
     "tracing",
+    "tree_leaves",
+    "tree_map",
+    "vmapping",
     "without_torch_function",
 ]
 
@@ -28,9 +36,12 @@ def make_wrapper(cls: type, like: torch.Tensor) -> Any:
 
     Private, but the documented way to write a wrapper subclass (`torch.testing._internal.two_tensor` is the model).
     """
-    return torch.Tensor._make_wrapper_subclass(
+    wrapper = torch.Tensor._make_wrapper_subclass(
         cls, like.shape, strides=like.stride(), dtype=like.dtype, device=like.device
     )
+    # There is no memory to read: DLPack and kernels of C++ extensions get an error instead of a null pointer.
+    torch._C._set_throw_on_mutable_data_ptr(wrapper)
+    return wrapper
 
 
 def overload_packet(function: Any) -> Any:
@@ -58,6 +69,33 @@ def without_torch_function() -> AbstractContextManager:
 def tracing() -> bool:
     """Whether this call is being recorded by export or compile, where values cannot be read."""
     return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
+
+
+def vmapping() -> bool:
+    """Whether a `torch.vmap` is running, whose tensors have no values that can be read."""
+    stack = torch._C._functorch.get_interpreter_stack()
+    return bool(stack) and any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
+
+
+def readable(x: torch.Tensor) -> bool:
+    """Whether the values of a plain tensor can be looked at: not on the meta device, nor under export, compile, vmap."""
+    return not (x.is_meta or torch.compiler.is_compiling() or vmapping())
+
+
+def called_by_vmap() -> bool:
+    """Whether the caller of the caller is `torch.vmap`, which asks for the size of the dimension it is to hide.
+
+    It is the only question that vmap asks of every tensor that it is about to take apart.
+    """
+    return sys._getframe(2).f_code.co_filename == torch._functorch.vmap.__file__
+
+
+def called_by_backward_hooks() -> bool:
+    """Whether the caller of the caller is a module that sets up backward hooks on its input or output."""
+    code = sys._getframe(2).f_code
+    if code.co_filename == torch.nn.modules.module.__file__:
+        return code.co_name in ("inner", "_call_impl")
+    return code.co_filename == torch.utils.hooks.__file__
 
 
 def inside_custom_function() -> bool:

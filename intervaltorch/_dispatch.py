@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ import torch
 from torch import Tensor
 
 from . import _compat, rounding
+from ._escapes import remedy
 from ._registry import OPS, Box, Spelling, spelled
 from .errors import GradientWarning, UnsupportedOpError
 
@@ -34,6 +37,11 @@ def dispatch(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str
 def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Answer an ATen call that a C++ kernel made on intervals: by a rule or a decomposition of torch."""
     spelling = OPS.get(function.overloadpacket)
+    if _compat.vmapping():
+        raise UnsupportedOpError(
+            f"{spelled(function)} cannot run on a box under torch.vmap",
+            "rules act on whole batches: call the function on the batch itself; or return bounds, Y.lower and Y.upper",
+        )
     # Below autograd its kernels are switched off; reentrant dispatch brings them back, so that the
     # rule's own operations on the bounds are recorded.
     with _compat.enable_reentrant_dispatch():
@@ -41,7 +49,7 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
             return run(cls, spelling, args, kwargs)
         decomposed = _compat.decomposition(function)
         if decomposed is not None:
-            result = decomposed(*args, **kwargs)
+            result = decomposed(*_as_points(cls, args), **_as_points(cls, kwargs))
             if result is not NotImplemented:
                 return result
     raise unsupported(cls, function, args, kwargs)
@@ -56,18 +64,22 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
             raise UnsupportedOpError(
                 f"{spelled(spelling.function)} does not write intervals into out=", "assign the result instead"
             )
-        kwargs = {name: unwrap(cls, value) for name, value in kwargs.items() if name != "out"}
+        kwargs = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items() if name != "out"}
     inplace = spelling.inplace
     if spelling.inplace_position is not None:
         inplace, args, kwargs = _take_inplace(spelling.inplace_position, args, kwargs)
     if inplace:
         return _run_in_place(cls, spelling, args, kwargs)
     boxes = [arg._box if type(arg) is cls else unwrap(cls, arg) for arg in args]
+    named = {name: unwrap(cls, value) for name, value in kwargs.items()} if kwargs else kwargs
     try:
-        result = spelling.enclose(*boxes, **kwargs)
+        result = spelling.enclose(*boxes, **named)
     except TypeError as error:
         raise _explain(cls, error, spelling, args, kwargs) from error
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
+
+
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # torch takes these spellings too
 
 
 def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[bool, tuple, dict[str, Any]]:
@@ -84,33 +96,35 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
     Copying keeps views right. Where autograd records, the rule sees clones: whatever it saves for the
     backward pass is then not what the copy overwrites, so gradients are right too.
     """
-    if args:
-        target = args[0]
-    else:
-        name = "self" if "self" in kwargs else "input"
-        target = kwargs.pop(name)
-        target = cls._wrap(target) if isinstance(target, Box) else target  # type: ignore[attr-defined]
+    name = None if args else "self" if "self" in kwargs else "input"
+    target = args[0] if name is None else kwargs[name]
     if not isinstance(target, cls):
         raise UnsupportedOpError(
             f"{spelled(spelling.function)} would write an interval into a plain tensor, which cannot hold its bounds",
-            f"called with: {describe(args)}",
+            f"called with: {describe((*args, *kwargs.values()))}",
             "make the destination a box first: IntervalTensor.point(tensor); or use the out-of-place operation",
         )
     box: Box = target._box  # type: ignore[attr-defined]
-    read = box
+    clones: dict[int, Box] = {}
     if torch.is_grad_enabled():
-        read = Box(box.lower.clone(), box.upper.clone())
-    others = [read if arg is target else unwrap(cls, arg) for arg in args[1:]]
-    result = spelling.enclose(read, *others, **kwargs)
+        # One clone for the target wherever it occurs, so that a rule still sees x * x as a square.
+        clones[id(box)] = Box(box.lower.clone(), box.upper.clone())
+    boxes = [unwrap(cls, arg, clones) for arg in args]
+    named = {key: unwrap(cls, value, clones) for key, value in kwargs.items()}
+    try:
+        result = spelling.enclose(*boxes, **named)
+    except TypeError as error:
+        raise _explain(cls, error, spelling, args, kwargs) from error
     write(box, result)
     return target
 
 
 def write(box: Box, result: Any) -> None:
-    """Copy new bounds into the memory of a box.
+    """Copy new bounds into the memory of a box: both, or neither and an error.
 
     Raises:
-        RuntimeError: if the shapes differ, as torch does for in-place operations that would broadcast.
+        RuntimeError: where torch raises it for in-place operations: if the shapes or dtypes do not fit, or autograd
+            needs the old value of a leaf.
     """
     lower, upper = result if isinstance(result, Box) else (result, result)
     if lower.shape != box.lower.shape:
@@ -119,24 +133,35 @@ def write(box: Box, result: Any) -> None:
         )
     if not torch.can_cast(lower.dtype, box.lower.dtype):
         raise RuntimeError(f"result type {lower.dtype} can't be cast to the desired output type {box.lower.dtype}")
+    if torch.is_grad_enabled() and any(bound.requires_grad and bound.is_leaf for bound in box):
+        raise RuntimeError(
+            "a leaf box that requires grad is being used in an in-place operation: use the out-of-place one, or clone it"
+        )
     lower, upper = rounding.cast(lower, upper, box.lower.dtype)
     box.lower.copy_(lower)
     box.upper.copy_(upper)
 
 
-def unwrap(cls: type, value: Any) -> Any:
-    """Replace interval tensors by their boxes, also inside tuples, lists and dicts; NumPy arrays by tensors."""
+def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({})) -> Any:
+    """Replace interval tensors by their boxes, also inside tuples, lists and dicts; NumPy's arrays and numbers by torch's.
+
+    Args:
+        cls: the class of interval tensors.
+        value: an argument.
+        clones: boxes to give in place of others, by identity.
+    """
     if isinstance(value, cls):
-        return value._box  # type: ignore[attr-defined]
+        box = value._box  # type: ignore[attr-defined]
+        return clones.get(id(box), box)
     kind = type(value)
     if kind is tuple or kind is list:
-        return kind([unwrap(cls, item) for item in value])
+        return kind([unwrap(cls, item, clones) for item in value])
     if kind is dict:
-        return {key: unwrap(cls, item) for key, item in value.items()}
-    if isinstance(value, slice):
-        return value
+        return {key: unwrap(cls, item, clones) for key, item in value.items()}
     if kind is np.ndarray:
         return torch.as_tensor(value)
+    if isinstance(value, np.generic):
+        return value.item()
     return value
 
 
@@ -156,19 +181,43 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
     """Run the function's own body or kernel on the intervals; each call inside comes back to the dispatcher."""
     if not callable(function) or _returns_raw_values(function):
         raise unsupported(cls, function, args, kwargs)
+    if remedy(function):
+        raise unsupported(cls, function, args, kwargs)
     try:
-        result = _compat.redispatch_function(function, types, args, kwargs)
+        result = _compat.redispatch_function(function, types, _as_points(cls, args), _as_points(cls, kwargs))
     except UnsupportedOpError as error:
         raise _as_called(cls, error, function, args, kwargs) from error
-    return _rewrap(cls, result)
+    return _rewrap(cls, result, args)
 
 
-def _rewrap(cls: type, result: Any) -> Any:
-    """Free results from the autograd marks that outer C++ kernels leave on the wrappers."""
+def _as_points(cls: type, value: Any) -> Any:
+    """In outward mode, turn plain floating arguments into point boxes.
+
+    A body may combine two of them before a box comes in; as points, that step too rounds outward.
+    """
+    if not rounding.outward():
+        return value
+    if isinstance(value, Tensor) and not isinstance(value, cls) and value.is_floating_point():
+        return cls._wrap(Box(value, value))  # type: ignore[attr-defined]
+    if type(value) in (tuple, list):
+        return type(value)([_as_points(cls, item) for item in value])
+    if type(value) is dict:
+        return {key: _as_points(cls, item) for key, item in value.items()}
+    return value
+
+
+def _rewrap(cls: type, result: Any, args: tuple) -> Any:
+    """Free results from the autograd marks that outer C++ kernels leave on the wrappers.
+
+    What a function returns of its own arguments, as one in place does, stays the object that it was.
+    """
     if isinstance(result, cls):
-        return cls._wrap(result._box)  # type: ignore[attr-defined]
-    if type(result) in (tuple, list):
-        return type(result)([_rewrap(cls, item) for item in result])
+        return result if any(result is arg for arg in args) else cls._wrap(result._box)  # type: ignore[attr-defined]
+    if isinstance(result, (tuple, list)):
+        items = [_rewrap(cls, item, args) for item in result]
+        if type(result) in (tuple, list) or hasattr(result, "n_fields"):
+            return type(result)(items)
+        return type(result)(*items) if hasattr(result, "_fields") else result
     return result
 
 
@@ -197,7 +246,8 @@ def unsupported(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -
     return UnsupportedOpError(
         f"no interval rule for {spelled(function)}",
         f"called with: {called}",
-        "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
+        remedy(function)
+        or "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
         " intervaltorch.supported_ops() lists what is there",
     )
 

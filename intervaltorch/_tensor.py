@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from . import _compat, rounding
-from ._dispatch import dispatch, dispatch_aten, wrap
+from ._dispatch import dispatch, dispatch_aten
+from ._escapes import Refusals, escape
 from ._numpy import apply_ufunc
-from ._printing import format_box
+from ._printing import format_box, format_interval
 from ._registry import Box
-from ._validation import check_bounds, check_clip, check_radius
-from .errors import EscapeError, UndecidedError
+from ._sets import SetOperations, hull, intersection
+from ._validation import check_bounds, check_clip, check_plain, check_radius
+from .errors import EscapeError, UndecidedError, UnsupportedOpError
+from .ops._families import decided
+from .ops.arithmetic import operand
 
 __all__ = ["IntervalTensor", "hull", "intersection"]
 
 
-class IntervalTensor(Tensor):
+class IntervalTensor(Refusals, SetOperations, Tensor):
     """A tensor whose entries are closed intervals `[lower, upper]`.
 
     Any PyTorch function or module applied to it returns a box that contains the function's value at every point
@@ -57,7 +59,8 @@ class IntervalTensor(Tensor):
     @staticmethod
     def __new__(cls, lower: Any, upper: Any) -> IntervalTensor:
         """Validate and copy the bounds, so that they share memory with nobody."""
-        lower, upper = torch.as_tensor(lower), torch.as_tensor(upper)
+        lower = check_plain(lower, "lower", "hull(X, Y) is the smallest box around two")
+        upper = check_plain(upper, "upper", "hull(X, Y) is the smallest box around two")
         check_bounds(lower, upper)
         return cls._wrap(Box(lower.clone(), upper.clone()))
 
@@ -66,9 +69,17 @@ class IntervalTensor(Tensor):
 
     @classmethod
     def _wrap(cls, box: Box) -> IntervalTensor:
-        """Wrap bounds that a rule computed, without validation."""
-        if box.lower is box.upper:
-            box = Box(box.lower, box.upper.clone())
+        """Wrap bounds that a rule computed, without validation.
+
+        Both bounds of a box have memory of their own and are laid out alike. So a shape operation gives a view of both
+        or a copy of both, and what is written into one box reaches both bounds of every view of it.
+        """
+        lower, upper = box.lower, box.upper
+        if lower is upper:
+            box = Box(lower, lower.clone())
+        elif lower.stride() != upper.stride():
+            lower, upper = torch.broadcast_tensors(lower, upper)
+            box = Box(*(bound.clone(memory_format=torch.contiguous_format) for bound in (lower, upper)))
         self = _compat.make_wrapper(cls, box.lower)
         self._box = box
         return self
@@ -94,7 +105,8 @@ class IntervalTensor(Tensor):
             >>> IntervalTensor.from_ball(torch.tensor([0.0, 0.5]), 0.25, clip=(0, 1))
             IntervalTensor([[0, 0.25], [0.25, 0.75]])
         """
-        x = torch.as_tensor(x)
+        x = check_plain(x, "x", "widen a box with X + IntervalTensor(-radius, radius)")
+        radius = check_plain(radius, "radius", "a radius is a number or a plain tensor") if isinstance(radius, Tensor) else radius
         check_radius(x, radius)
         lower, upper = x - radius, x + radius
         if rounding.outward():
@@ -102,11 +114,11 @@ class IntervalTensor(Tensor):
             budget = rounding.Budget(relative=0.5, input=0.5)
             lower, upper = rounding.widen(lower, upper, budget, at_lower=size, at_upper=size)
         lower, upper = rounding.cast(lower, upper, x.dtype)
-        if lower.shape != x.shape:
-            raise ValueError(f"radius of shape {tuple(size_of(radius))} does not broadcast to {tuple(x.shape)}")
         if clip is not None:
             check_clip(lower, upper, clip)
-            lower, upper = lower.clamp(*clip), upper.clamp(*clip)
+            like = Box(x, x)
+            low, high = operand(clip[0], like).lower, operand(clip[1], like).upper
+            lower, upper = lower.clamp(low, high), upper.clamp(low, high)
         return cls._wrap(Box(lower, upper))
 
     @classmethod
@@ -120,9 +132,10 @@ class IntervalTensor(Tensor):
             >>> IntervalTensor.point(torch.ones(2)).width
             tensor([0., 0.])
         """
+        x = check_plain(x, "x", "use it as it is, or X.clone() for memory of its own")
         return cls(x, x)
 
-    # --- bounds and what follows from them ----------------------------------------------------------------------------
+    # --- bounds -------------------------------------------------------------------------------------------------------
 
     @property
     def lower(self) -> Tensor:
@@ -133,94 +146,6 @@ class IntervalTensor(Tensor):
     def upper(self) -> Tensor:
         """Upper bounds: a plain tensor, part of the autograd graph."""
         return self._box.upper
-
-    @property
-    def center(self) -> Tensor:
-        """Midpoints, computed as lower/2 + upper/2, which cannot overflow."""
-        return self._box.lower / 2 + self._box.upper / 2
-
-    @property
-    def radius(self) -> Tensor:
-        """Half widths, computed as upper/2 - lower/2; in outward mode never too small."""
-        return self._outward_difference(self._box.upper / 2, self._box.lower / 2)
-
-    @property
-    def width(self) -> Tensor:
-        """Widths, upper - lower; in outward mode never too small."""
-        return self._outward_difference(self._box.upper, self._box.lower)
-
-    @property
-    def magnitude(self) -> Tensor:
-        """The largest absolute value in each interval."""
-        return torch.maximum(self._box.lower.abs(), self._box.upper.abs())
-
-    @property
-    def mignitude(self) -> Tensor:
-        """The smallest absolute value in each interval, 0 if it contains 0."""
-        return torch.maximum(self._box.lower, -self._box.upper).clamp(min=0)
-
-    def _outward_difference(self, a: Tensor, b: Tensor) -> Tensor:
-        difference = a - b
-        if rounding.outward():
-            return rounding.up(difference, rounding.slack(difference, rounding.CORRECTLY_ROUNDED))
-        return difference
-
-    # --- sets ---------------------------------------------------------------------------------------------------------
-
-    def contains(self, other: Any) -> Tensor:
-        """Which entries contain the number, tensor or box `other`: a plain Boolean tensor.
-
-        Example:
-            >>> IntervalTensor(torch.zeros(2), torch.ones(2)).contains(torch.tensor([0.5, 2.0]))
-            tensor([ True, False])
-        """
-        low, high = _ends(other)
-        return (self.lower <= low) & (high <= self.upper)
-
-    def issubset(self, other: Any) -> Tensor:
-        """Which entries lie inside those of the box `other`: a plain Boolean tensor."""
-        low, high = _ends(other)
-        return (low <= self.lower) & (self.upper <= high)
-
-    def isdisjoint(self, other: Any) -> Tensor:
-        """Which entries share no point with those of `other`: a plain Boolean tensor."""
-        low, high = _ends(other)
-        return (self.upper < low) | (high < self.lower)
-
-    def hull(self, other: Any) -> IntervalTensor:
-        """The smallest box around this one and `other`, entry by entry."""
-        low, high = _ends(other)
-        return type(self)._wrap(Box(torch.minimum(self.lower, low), torch.maximum(self.upper, high)))
-
-    def intersection(self, other: Any) -> IntervalTensor:
-        """The points in both boxes, entry by entry.
-
-        Raises:
-            ValueError: if some entries share no point.
-        """
-        low, high = _ends(other)
-        lower, upper = torch.maximum(self.lower, low), torch.minimum(self.upper, high)
-        return type(self)(lower, upper)
-
-    def bisect(self, index: tuple[int, ...] | None = None) -> tuple[IntervalTensor, IntervalTensor]:
-        """Split the box in two at the middle of one entry.
-
-        Args:
-            index: the entry to split; the widest one if left out.
-
-        Returns:
-            The boxes with the lower and with the upper half of that entry; they share the splitting point.
-
-        Example:
-            >>> IntervalTensor(torch.tensor([0.0, 0.0]), torch.tensor([1.0, 4.0])).bisect()
-            (IntervalTensor([[0, 1], [0, 2]]), IntervalTensor([[0, 1], [2, 4]]))
-        """
-        if index is None:
-            index = tuple(int(i) for i in np.unravel_index(int(self.width.argmax()), tuple(self.shape)))
-        middle = self.center[index]
-        below, above = self.upper.clone(), self.lower.clone()
-        below[index], above[index] = middle, middle
-        return type(self)._wrap(Box(self.lower.clone(), below)), type(self)._wrap(Box(above, self.upper.clone()))
 
     # --- metadata: answered here, because each C++ attribute would pass through __torch_function__ --------------------
 
@@ -251,7 +176,14 @@ class IntervalTensor(Tensor):
 
     def size(self, dim: int | None = None) -> Any:
         """Shape, or the size of one dimension."""
-        return self._box.lower.shape if dim is None else self._box.lower.size(dim)
+        if dim is None:
+            return self._box.lower.shape
+        if _compat.called_by_vmap():
+            raise UnsupportedOpError(
+                "torch.vmap cannot take boxes apart", "rules act on whole batches: call the function on the batch itself",
+                "or map over bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
+            )  # fmt: skip
+        return self._box.lower.size(dim)
 
     def dim(self) -> int:
         """Number of dimensions."""
@@ -269,13 +201,6 @@ class IntervalTensor(Tensor):
         """Iterate over the first dimension."""
         return iter(self.unbind(0))
 
-    def __contains__(self, value: Any) -> bool:
-        """Refuse: `in` asks about entries of a tensor, `contains` about points of a box."""
-        raise EscapeError(
-            "`value in box` is ambiguous", "X.contains(value) says which entries contain it",
-            "(X == value).any() compares entries, three-valued",
-        )  # fmt: skip
-
     # --- autograd: it runs on the bounds ------------------------------------------------------------------------------
 
     @property
@@ -291,6 +216,12 @@ class IntervalTensor(Tensor):
         """Let autograd record operations on both bounds; gradients appear in `x.lower.grad` and `x.upper.grad`."""
         for bound in self._box:
             bound.requires_grad_(requires_grad)
+        return self
+
+    def detach_(self) -> IntervalTensor:
+        """Take both bounds out of the autograd graph."""
+        for bound in self._box:
+            bound.detach_()
         return self
 
     def retain_grad(self) -> None:
@@ -310,7 +241,16 @@ class IntervalTensor(Tensor):
 
     @property
     def grad_fn(self) -> None:  # type: ignore[override]
-        """Always None: `x.lower.grad_fn` and `x.upper.grad_fn` are part of the graph."""
+        """Always None: `x.lower.grad_fn` and `x.upper.grad_fn` are part of the graph.
+
+        Raises:
+            EscapeError: when a module asks for it, to attach a backward hook that would never run.
+        """
+        if _compat.called_by_backward_hooks():
+            raise EscapeError(
+                "a backward hook of a module receives the gradient of one value, and a box has two",
+                "remove the hook, or register one on a bound in a forward hook: output.lower.register_hook(...)",
+            )
         return None
 
     @property
@@ -327,28 +267,11 @@ class IntervalTensor(Tensor):
     def data(self, value: Any) -> None:
         if not isinstance(value, IntervalTensor):
             raise EscapeError("the data of a box is a box", "wrap the tensor: IntervalTensor.point(tensor)")
+        if (value.shape, value.dtype, value.device) != (self.shape, self.dtype, self.device):
+            raise EscapeError(
+                "the shape, dtype and device of a box are fixed once it is made", "assign a new box instead of its data"
+            )
         self._box.lower.data, self._box.upper.data = value.lower, value.upper
-
-    def backward(self, *args: Any, **kwargs: Any) -> None:
-        """Refuse: a box has two values.
-
-        Raises:
-            EscapeError: always.
-        """
-        raise EscapeError(
-            "a box has two values, so backward() has no single meaning",
-            "differentiate a bound: Y.lower.sum().backward() or Y.upper.sum().backward()",
-        )
-
-    def register_hook(self, hook: Any) -> Any:
-        """Refuse: gradients belong to the bounds.
-
-        Raises:
-            EscapeError: always.
-        """
-        raise EscapeError(
-            "a box has no gradient of its own", "register the hook on Y.lower or on Y.upper"
-        )
 
     # --- single values ------------------------------------------------------------------------------------------------
 
@@ -371,15 +294,32 @@ class IntervalTensor(Tensor):
         return always
 
     def item(self) -> Any:
-        """The single value of a Boolean box, if decided.
+        """The value of a single Boolean or integer entry, if every point of the box agrees.
 
         Raises:
             UndecidedError: if it depends on the point of the box.
-            EscapeError: for a box of numbers.
+            EscapeError: for a box of real numbers.
         """
-        if self.dtype is torch.bool:
-            return bool(self)
-        raise EscapeError(*_escape("item()"))
+        return self._decided("item()").item()
+
+    def tolist(self) -> Any:
+        """The values of a Boolean or integer box as nested lists; raises as `item` does."""
+        return self._decided("tolist()").tolist()
+
+    def __int__(self) -> int:
+        return int(self._decided("int()").item())
+
+    def __float__(self) -> float:
+        return float(self._decided("float()").item())
+
+    def __index__(self) -> int:
+        return self._decided("an index").__index__()
+
+    def _decided(self, what: str) -> Tensor:
+        lower, upper = self._box
+        if lower.dtype.is_floating_point:
+            raise escape(what)
+        return decided(self._box, what)
 
     # --- copies, files, processes -------------------------------------------------------------------------------------
 
@@ -387,12 +327,21 @@ class IntervalTensor(Tensor):
         """Copy both bounds; only leaves can be copied, as in torch."""
         if id(self) not in memo:
             lower, upper = (bound.__deepcopy__(memo) for bound in self._box)
-            memo[id(self)] = type(self)._wrap(Box(lower, upper))
+            memo[id(self)] = _rebuild(lower, upper, isinstance(self, nn.Parameter))
         return memo[id(self)]
 
     def __reduce_ex__(self, protocol: Any) -> tuple:
         """Pickle as the two bounds; `torch.load(weights_only=True)` accepts it."""
-        return (_rebuild, (self._box.lower, self._box.upper))
+        return (_rebuild, (*self._box, isinstance(self, nn.Parameter)))
+
+    def __tensor_flatten__(self) -> tuple[list[str], None]:
+        """Name the plain tensors inside, for torch's own handling of wrapper subclasses (`Module.to`, export)."""
+        return ["lower", "upper"], None
+
+    @classmethod
+    def __tensor_unflatten__(cls, inner: dict[str, Tensor], context: None, size: Any, stride: Any) -> IntervalTensor:
+        """Put the plain tensors back together."""
+        return cls._wrap(Box(inner["lower"], inner["upper"]))
 
     def share_memory_(self) -> IntervalTensor:
         """Move both bounds to shared memory."""
@@ -405,10 +354,10 @@ class IntervalTensor(Tensor):
         return format_box(type(self).__name__, self._box)
 
     def __format__(self, spec: str) -> str:
-        """Format as `repr` does; a box is not one number."""
-        if spec:
-            raise EscapeError(*_escape(f"format(..., {spec!r})"))
-        return repr(self)
+        """Format as `repr` does; with a format for numbers, a single interval as `[lower, upper]`."""
+        if spec and self.ndim == 0:
+            return format_interval(self._box, spec)
+        return format(repr(self), spec)
 
     # --- the doors of torch and NumPy ---------------------------------------------------------------------------------
 
@@ -427,65 +376,12 @@ class IntervalTensor(Tensor):
         return apply_ufunc(ufunc, method, inputs, kwargs)
 
 
-def _escape(what: str) -> tuple[str, ...]:
-    return (
-        f"{what} would turn a box into raw values and lose a bound",
-        "take a bound first: Y.lower, Y.upper or Y.center are plain tensors",
-    )
-
-
-def _refuse(name: str) -> Any:
-    def refuse(self: IntervalTensor, *args: Any, **kwargs: Any) -> Any:
-        raise EscapeError(*_escape(f"{name}()"))
-
-    refuse.__name__ = name
-    refuse.__doc__ = f"Refuse `{name}`: a box is not one value, nor one block of memory.\n\nRaises:\n    EscapeError: always."
-    return refuse
-
-
-for _name in (
-    "__float__", "__int__", "__index__", "__complex__", "__array__", "__dlpack__", "__dlpack_device__", "tolist", "numpy",
-    "data_ptr", "storage", "untyped_storage", "_typed_storage", "_is_view",
-):  # fmt: skip
-    setattr(IntervalTensor, _name, _refuse(_name))
-
-
-def _ends(other: Any) -> tuple[Tensor, Tensor]:
-    if isinstance(other, IntervalTensor):
-        return other.lower, other.upper
-    return torch.as_tensor(other), torch.as_tensor(other)
-
-
-def size_of(value: Any) -> torch.Size:
-    """Shape of a tensor, or of a number as a 0-d tensor."""
-    return torch.as_tensor(value).shape
-
-
-def hull(first: IntervalTensor, *others: Any) -> IntervalTensor:
-    """Return the smallest box around all arguments, entry by entry.
-
-    Example:
-        >>> hull(IntervalTensor(torch.zeros(1), torch.ones(1)), torch.tensor([3.0]))
-        IntervalTensor([[0, 3]])
-    """
-    for other in others:
-        first = first.hull(other)
-    return first
-
-
-def intersection(first: IntervalTensor, *others: Any) -> IntervalTensor:
-    """Return the points that all boxes share, entry by entry.
-
-    Raises:
-        ValueError: if some entries share no point.
-    """
-    for other in others:
-        first = first.intersection(other)
-    return first
-
-
-def _rebuild(lower: Tensor, upper: Tensor) -> IntervalTensor:
-    return IntervalTensor._wrap(Box(lower, upper))
+def _rebuild(lower: Tensor, upper: Tensor, parameter: bool = False) -> IntervalTensor:
+    """Put copied or loaded bounds back together."""
+    box = IntervalTensor._wrap(Box(lower, upper))
+    if parameter:
+        box._is_param = True  # the mark by which `isinstance(x, nn.Parameter)` knows a tensor subclass
+    return box
 
 
 def _collate(batch: list[Any], *, collate_fn_map: Any = None) -> Any:

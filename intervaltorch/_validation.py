@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["check_bounds", "check_clip", "check_radius"]
+from ._compat import readable
+
+__all__ = ["check_bounds", "check_clip", "check_plain", "check_points", "check_radius"]
 
 
 def check_bounds(lower: Tensor, upper: Tensor) -> None:
@@ -16,23 +18,42 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
         raise TypeError(f"lower is {lower.dtype} but upper is {upper.dtype}: convert one with .to(dtype)")
     if not (lower.dtype.is_floating_point or lower.dtype is torch.bool):
         raise TypeError(f"bounds are of a floating dtype (or bool), not {lower.dtype}: convert them with .float()")
-    if lower.shape != upper.shape:
-        raise ValueError(f"lower has shape {tuple(lower.shape)} but upper has shape {tuple(upper.shape)}")
-    if lower.device != upper.device:
-        raise ValueError(f"lower is on {lower.device} but upper is on {upper.device}")
     if lower.layout != torch.strided or upper.layout != torch.strided:
         raise TypeError("bounds are dense tensors: convert them with .to_dense()")
-    for name, bound in (("lower", lower), ("upper", upper)):
-        nan = bound.isnan()
-        if bool(nan.any()):
-            raise ValueError(f"{name} is NaN at index {_first(nan)} ({int(nan.sum())} of {nan.numel()} entries)")
+    if lower.shape != upper.shape:
+        raise ValueError(
+            f"lower has shape {tuple(lower.shape)} but upper has shape {tuple(upper.shape)}:"
+            " bring them to one shape with torch.broadcast_tensors(lower, upper)"
+        )
+    if lower.device != upper.device:
+        raise ValueError(f"lower is on {lower.device} but upper is on {upper.device}: move one with .to(device)")
+    if not readable(lower):
+        return
+    check_points(lower, "lower")
+    check_points(upper, "upper")
     crossed = lower & ~upper if lower.dtype is torch.bool else lower > upper
     if bool(crossed.any()):
         index = _first(crossed)
         raise ValueError(
-            f"lower exceeds upper at index {index}: {lower[index].item():.9g} > {upper[index].item():.9g}"
-            f" ({int(crossed.sum())} of {crossed.numel()} entries)"
+            f"lower exceeds upper at index {index}: {_at(lower, index)} > {_at(upper, index)}"
+            f" ({_share(crossed)}); exchange them there, or check what computed them"
         )
+
+
+def check_points(x: Tensor, name: str = "the argument") -> None:
+    """Raise ValueError if a tensor holds NaN, which no interval contains."""
+    if not readable(x):
+        return
+    nan = x.isnan()
+    if bool(nan.any()):
+        raise ValueError(f"{name} is NaN at index {_first(nan)} ({_share(nan)})")
+
+
+def check_plain(x: Any, name: str, remedy: str) -> Tensor:
+    """Return an argument as a plain tensor, or raise TypeError if it is an interval tensor."""
+    if hasattr(x, "_box"):
+        raise TypeError(f"{name} is already an IntervalTensor: {remedy}")
+    return torch.as_tensor(x)
 
 
 def check_radius(x: Tensor, radius: Any) -> None:
@@ -40,31 +61,52 @@ def check_radius(x: Tensor, radius: Any) -> None:
     if not x.dtype.is_floating_point:
         raise TypeError(f"a ball needs a floating centre, not {x.dtype}: convert it with .float()")
     radius = torch.as_tensor(radius)
+    if radius.is_complex():
+        raise TypeError(f"radius is a non-negative real number or tensor, not {radius.dtype}")
+    fits = radius.ndim <= x.ndim and all(r in (1, n) for r, n in zip(reversed(radius.shape), reversed(x.shape)))
+    if not fits:
+        raise ValueError(f"radius of shape {tuple(radius.shape)} does not broadcast to the centre's {tuple(x.shape)}")
+    if not readable(x) or not readable(radius):
+        return
     bad = ~(radius >= 0)
     if bool(bad.any()):
         index = _first(bad)
-        raise ValueError(f"radius must be >= 0, but is {radius[index].item():.9g} at index {index}")
-    nan = x.isnan()
-    if bool(nan.any()):
-        raise ValueError(f"the centre is NaN at index {_first(nan)} ({int(nan.sum())} of {nan.numel()} entries)")
-    infinite = x.isinf() & radius.isinf()
+        raise ValueError(f"radius must be >= 0, but is {_at(radius, index)} at index {index} ({_share(bad)})")
+    check_points(x, "the centre")
+    infinite = x.isinf() & radius.to(x.device).isinf()
     if bool(infinite.any()):
         raise ValueError(f"the ball has infinite centre and radius at index {_first(infinite)}")
 
 
 def check_clip(lower: Tensor, upper: Tensor, clip: tuple[float, float]) -> None:
     """Raise ValueError unless every interval meets the clip range."""
-    low, high = clip
-    if not low <= high:
+    try:
+        low, high = clip
+        ordered = bool(low <= high)
+    except (TypeError, ValueError):
+        raise TypeError(f"clip is a pair of numbers (low, high), such as (0, 1), not {clip!r}") from None
+    if not ordered:
         raise ValueError(f"clip must be (low, high) with low <= high, not {clip}")
+    if not readable(lower):
+        return
     missed = (lower > high) | (upper < low)
     if bool(missed.any()):
         index = _first(missed)
         raise ValueError(
-            f"the ball [{lower[index].item():.9g}, {upper[index].item():.9g}] at index {index} does not meet"
-            f" clip={clip}: scale the data to this range, or leave clip out"
+            f"the ball [{_at(lower, index)}, {_at(upper, index)}] at index {index} does not meet clip={clip}"
+            f" ({_share(missed)}): scale the data to this range, or leave clip out"
         )
 
 
 def _first(mask: Tensor) -> tuple[int, ...]:
     return tuple(mask.nonzero()[0].tolist())
+
+
+def _at(x: Tensor, index: tuple[int, ...]) -> str:
+    """One entry with enough digits to tell it from its neighbours."""
+    value = x[index].item()
+    return str(value) if isinstance(value, (bool, int)) else f"{value:.{17 if x.dtype is torch.float64 else 9}g}"
+
+
+def _share(mask: Tensor) -> str:
+    return f"{int(mask.sum())} of {mask.numel()} entries"

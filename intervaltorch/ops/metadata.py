@@ -7,14 +7,26 @@ from typing import Any
 
 import torch
 
-from .._registry import Op, add_op, spelled, spellings
+from .._registry import Box, Op, add_op, spelled, spellings
 from ..rounding import EXACT
-from ._families import lower_of, map_boxes
+from ._families import as_box, lower_of, map_boxes, rule
 
 
 def _ask(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Ask the lower bound."""
     return function(*map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
+
+
+def _draw(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
+    """Fill with random numbers: one draw, and so a point.
+
+    Raises:
+        TypeError: if a parameter of the distribution is an interval.
+    """
+    if any(isinstance(value, Box) for value in (*args, *kwargs.values())):
+        raise TypeError("the parameters of a random draw are points; write mean + std * torch.randn_like(std)")
+    like = as_box(input).lower
+    return function(torch.empty_like(like), *args, **kwargs)
 
 
 def point(*names: Any) -> None:
@@ -30,7 +42,13 @@ point(
     "stride", "storage_offset", "is_contiguous", "is_floating_point", "is_complex", "is_signed", "is_same_size",
     "is_conj", "is_neg", "is_inference", "get_device", "element_size", "nelement", "ndimension", "is_pinned", "dim_order",
     "result_type", "numel", "sym_size", "sym_numel", "sym_stride", "size", "rand_like", "randn_like", "randint_like",
+    "is_shared", "_is_view",
 )  # fmt: skip
+
+for _name in ("normal_", "uniform_", "bernoulli_", "random_", "exponential_", "cauchy_", "log_normal_", "geometric_"):
+    _function = getattr(torch.Tensor, _name)
+    _record = {"formula": "", "family": "random", "budget": EXACT, "proven": True}
+    rule(_function, getattr(torch.ops.aten, _name), **_record)(functools.partial(_draw, _function))
 
 for _name in (
     "is_cuda", "is_cpu", "is_sparse", "is_sparse_csr", "is_quantized", "is_meta", "is_mps", "is_xpu", "is_mkldnn", "is_nested",

@@ -23,6 +23,7 @@ _SHAPES = (
     "triu", "diag", "diagonal", "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous",
     "alias", "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     "resolve_conj", "resolve_neg", "conj", "slice", "slice_inverse", "narrow_copy",
+    "pin_memory",
 )  # fmt: skip
 
 structural(*dict.fromkeys(_SHAPES))
@@ -78,7 +79,9 @@ def _new(function: Any, *args: Any, **kwargs: Any) -> Any:
     return made if made.lower.dtype.is_floating_point or made.lower.dtype is torch.bool else made.lower
 
 
-structural("zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_empty", "new_empty_strided", by=_new)
+structural(
+    "zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_empty", "new_empty_strided", "new_tensor", by=_new
+)
 
 
 def _filled(function: Any, input: Box, *size: Any, fill_value: Any, **kwargs: Any) -> Any:

@@ -1,0 +1,76 @@
+"""What a box refuses, and what to do instead: everything that would keep one bound and drop the other in silence."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from .errors import EscapeError
+
+__all__ = ["Refusals", "escape", "remedy"]
+
+_TAKE_A_BOUND = "take a bound first: Y.lower, Y.upper or Y.center are plain tensors"
+_DIFFERENTIATE = "differentiate a bound: Y.lower.sum().backward() or Y.upper.sum().backward()"
+
+
+def escape(what: str) -> EscapeError:
+    """The error for an attempt to read a box as raw values."""
+    return EscapeError(f"{what} would turn a box into raw values and lose a bound", _TAKE_A_BOUND)
+
+
+class Refusals:
+    """Methods of a tensor that have no meaning for a box; each names the way out."""
+
+    def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: a box has two values.
+
+        Raises:
+            EscapeError: always.
+        """
+        raise EscapeError("a box has two values, so backward() has no single meaning", _DIFFERENTIATE)
+
+    def register_hook(self, hook: Any) -> NoReturn:
+        """Refuse: gradients belong to the bounds.
+
+        Raises:
+            EscapeError: always.
+        """
+        raise EscapeError("a box has no gradient of its own", "register the hook on Y.lower or on Y.upper")
+
+    register_post_accumulate_grad_hook = register_hook
+
+    def __contains__(self, value: Any) -> NoReturn:
+        """Refuse: `in` asks about entries of a tensor, `contains` about points of a box."""
+        raise EscapeError(
+            "`value in box` is ambiguous", "X.contains(value) says which entries contain it",
+            "(X == value).any() compares entries, three-valued",
+        )  # fmt: skip
+
+
+def _refuse(name: str) -> Any:
+    def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
+        raise escape(f"{name}()")
+
+    refuse.__name__ = name
+    refuse.__doc__ = f"Refuse `{name}`: a box is not one value, nor one block of memory.\n\nRaises:\n    EscapeError: always."
+    return refuse
+
+
+for _name in (
+    "__complex__", "__array__", "__dlpack__", "__dlpack_device__", "numpy", "data_ptr", "const_data_ptr", "storage",
+    "untyped_storage", "_typed_storage",
+):  # fmt: skip
+    setattr(Refusals, _name, _refuse(_name))
+
+
+# --- functions without a rule for which more can be said than that ----------------------------------------------------
+
+_REMEDIES = {
+    "grad": "gradients are those of bounds: torch.autograd.grad(Y.lower.sum(), [X.lower, X.upper])",
+    "_local_scalar_dense": _TAKE_A_BOUND,
+    "new": "use x.new_zeros(size), x.new_tensor(data) or torch.empty(size)",
+}
+
+
+def remedy(function: Any) -> str | None:
+    """Return what to do instead of a function that is refused for a known reason."""
+    return _REMEDIES.get(getattr(function, "__name__", "").partition(".")[0])
