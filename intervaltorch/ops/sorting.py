@@ -112,12 +112,6 @@ _place_of_extreme("argmax", greatest=True)
 _place_of_extreme("argmin", greatest=False)
 
 
-@rule("aminmax", formula=r"(\min x, \max x)", **_RECORD)
-def aminmax(input: Box, *, dim: int | None = None, keepdim: bool = False) -> Any:
-    """Both are increasing in every entry."""
-    return both(torch.aminmax, input, dim=dim, keepdim=keepdim)
-
-
 # --- in order ---------------------------------------------------------------------------------------------------------
 
 
