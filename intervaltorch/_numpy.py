@@ -7,13 +7,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from ._registry import Box
 from .errors import EscapeError
+from .ops.arithmetic import operand
 
 __all__ = ["apply_ufunc"]
 
-_NAMES = {"power": "pow", "absolute": "abs", "conjugate": "conj", "arcsin": "asin", "arccos": "acos", "arctan": "atan"}
-_NAMES |= {"invert": "bitwise_not", "equal": "eq", "not_equal": "ne", "rint": "round", "greater_equal": "ge"}
-_NAMES |= {"less": "lt", "less_equal": "le", "greater": "gt"}
+# Where NumPy and torch differ in the name.
+_NAMES = {
+    "power": "pow", "absolute": "abs", "fabs": "abs", "conjugate": "conj", "invert": "bitwise_not", "rint": "round",
+    "equal": "eq", "not_equal": "ne", "less": "lt", "less_equal": "le", "greater": "gt", "greater_equal": "ge",
+    "degrees": "rad2deg", "radians": "deg2rad",
+}  # fmt: skip
+
+# Functions that take a Python number for a tensor; the others get a box of that number.
+_TAKES_NUMBERS = {
+    "add", "subtract", "multiply", "divide", "true_divide", "floor_divide", "pow", "float_power", "remainder", "fmod",
+    "copysign", "eq", "ne", "lt", "le", "gt", "ge",
+}  # fmt: skip
 
 
 def apply_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict[str, Any]) -> Any:
@@ -22,9 +33,26 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict[str, Any]) 
     Raises:
         EscapeError: if torch has no such function, or the ufunc is asked to reduce or to write into an array.
     """
-    function = getattr(torch, _NAMES.get(ufunc.__name__, ufunc.__name__), None)
-    if method != "__call__" or function is None or kwargs:
+    name = _NAMES.get(ufunc.__name__, ufunc.__name__)
+    function = getattr(torch, name, None)
+    if kwargs.get("out") is not None:
         raise EscapeError(
-            f"np.{ufunc.__name__} cannot be applied to a box", "use the torch function, or take .lower or .upper first"
+            f"np.{ufunc.__name__} cannot write a box into an array, which has no place for two bounds",
+            "assign the result instead, as in a = a + X",
         )
-    return function(*[torch.as_tensor(x) if isinstance(x, (np.ndarray, np.generic)) else x for x in inputs])
+    if method != "__call__" or function is None or kwargs:
+        call = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+        raise EscapeError(f"{call} cannot be applied to a box", "use the torch function, or take .lower or .upper first")
+    box = next(x for x in inputs if hasattr(x, "_box"))
+    return function(*[_operand(x, box, name in _TAKES_NUMBERS) for x in inputs])
+
+
+def _operand(x: Any, box: Any, takes_numbers: bool) -> Any:
+    if isinstance(x, np.ndarray):
+        return torch.as_tensor(x, device=box.device)
+    if isinstance(x, np.generic):
+        x = x.item()
+    if takes_numbers or not isinstance(x, (bool, int, float)):
+        return x
+    ends = (torch.as_tensor(end, dtype=box.dtype, device=box.device) for end in operand(x, box._box))
+    return box._wrap(Box(*ends))

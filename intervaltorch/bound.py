@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 from torch import nn
-from torch.utils import _pytree as pytree
 
+from ._compat import tree_leaves, tree_map
 from ._tensor import IntervalTensor
 from .errors import IntervalError
 
@@ -32,23 +34,26 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
 
     Raises:
         IntervalError: one of the library's errors, naming the submodule in which it arose.
-        TypeError: if no argument holds an interval tensor.
+        TypeError: if neither an argument, nor a parameter, nor the result holds an interval tensor.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from intervaltorch import IntervalTensor, bound
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> Y = bound(model, IntervalTensor.from_ball(torch.zeros(4, 2), 0.1))
         >>> Y.shape, bool((Y.lower <= Y.upper).all())
         (torch.Size([4, 1]), True)
     """
-    modules = [function] if isinstance(function, nn.Module) else []
-    if not _holds_interval((inputs, kwargs)) and not any(_holds_interval(list(m.parameters())) for m in modules):
+    owner = getattr(function, "__self__", None)  # of a method such as model.encode
+    model = next((m for m in (function, owner) if isinstance(m, nn.Module)), None)
+    with _located_errors(model):
+        result = function(*inputs, **kwargs)
+    if not _holds_interval([inputs, kwargs, list(model.parameters()) if model else [], result]):
         raise TypeError(
             "bound() found no IntervalTensor among the arguments; wrap an input: IntervalTensor.from_ball(x, radius)"
         )
-    with contextlib.ExitStack() as stack:
-        for module in modules:
-            stack.enter_context(_located_errors(module))
-        return function(*inputs, **kwargs)
+    return result
 
 
 def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any]:
@@ -60,59 +65,99 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
         **kwargs: its keyword arguments.
 
     Returns:
-        A dict from module path to output, in the order of completion; the model itself is `""`. A module that runs
-        several times has its last output.
+        `{module path: output}` in the order of completion; the model itself is `""`. An output is what the submodule
+        returned, an interval tensor or a tuple, dict... of them, before later layers wrote into it. A module that runs
+        several times has its outputs under its paths in turn, then under `path#2`, `path#3`... Scripted submodules
+        take no hooks and are left out.
 
     Raises:
-        IntervalError: as `bound` does.
+        IntervalError, TypeError: as `bound` does.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from intervaltorch import IntervalTensor, layer_bounds
         >>> model = nn.Sequential(nn.Linear(2, 3), nn.ReLU())
         >>> list(layer_bounds(model, IntervalTensor.from_ball(torch.zeros(1, 2), 0.1)))
         ['0', '1', '']
     """
     outputs: dict[str, Any] = {}
+    paths: dict[nn.Module, list[str]] = {}
+    for path, module in model.named_modules(remove_duplicate=False):
+        if not isinstance(module, torch.jit.ScriptModule):
+            paths.setdefault(module, []).append(path)
+    calls = dict.fromkeys(paths, 0)
 
-    def record(path: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            outputs.pop(path, None)
-            outputs[path] = output
-
-        return hook
+    def record(module: nn.Module, args: Any, output: Any) -> None:
+        names, call = paths[module], calls[module]
+        calls[module] += 1
+        name = names[call] if call < len(names) else f"{names[0]}#{call + 1}"
+        outputs[name] = _snapshot(output)
 
     with contextlib.ExitStack() as stack:
-        for path, module in model.named_modules():
-            handle = module.register_forward_hook(record(path))
-            stack.callback(handle.remove)
+        for module in paths:
+            stack.callback(module.register_forward_hook(record).remove)
         bound(model, *inputs, **kwargs)
     return outputs
 
 
+# --- trees of results -------------------------------------------------------------------------------------------------
+
+
+def _fields(value: Any) -> dict[str, Any] | None:
+    """The fields of a dataclass instance, which torch's trees take for leaves."""
+    return vars(value) if hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__") else None
+
+
 def _holds_interval(tree: Any) -> bool:
-    return any(isinstance(leaf, IntervalTensor) for leaf in pytree.tree_leaves(_open_dataclasses(tree)))
+    for leaf in tree_leaves(tree):
+        fields = _fields(leaf)
+        if isinstance(leaf, IntervalTensor) or (fields and _holds_interval(fields)):
+            return True
+    return False
 
 
-def _open_dataclasses(tree: Any) -> Any:
-    """Show the fields of dataclass arguments to a search."""
-    leaves = pytree.tree_leaves(tree)
-    return [vars(leaf) if hasattr(leaf, "__dataclass_fields__") else leaf for leaf in leaves]
+def _snapshot(tree: Any) -> Any:
+    """The same values in memory of their own: layers that work in place overwrite what they are given."""
+
+    def keep(leaf: Any) -> Any:
+        fields = _fields(leaf)
+        if fields is None:
+            return leaf.clone() if isinstance(leaf, IntervalTensor) else leaf
+        kept = copy.copy(leaf)
+        for name, value in fields.items():
+            object.__setattr__(kept, name, _snapshot(value))
+        return kept
+
+    return tree_map(keep, tree)
+
+
+# --- where an error arose ---------------------------------------------------------------------------------------------
 
 
 @contextlib.contextmanager
-def _located_errors(model: nn.Module) -> Iterator[None]:
-    """Add the path of the innermost running submodule to errors that arise inside the model."""
-    running: list[str] = []
-    handles = []
-    for path, module in model.named_modules():
-        title = f"{path or '(the model)'} ({type(module).__name__})"
-        handles.append(module.register_forward_pre_hook(lambda m, a, title=title: running.append(title)))
-        handles.append(module.register_forward_hook(lambda m, a, o: running.pop() and None))
-    try:
+def _located_errors(model: nn.Module | None) -> Iterator[None]:
+    """Tell errors of the library in which submodule of a model they arose.
+
+    A hook that is called even after an error sees it first where it passes the innermost module.
+    """
+    if model is None:
         yield
-    except IntervalError as error:
-        if running:
-            error.locate(running[-1])
-        raise
-    finally:
-        for handle in handles:
-            handle.remove()
+        return
+    titles = {module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()}
+    before = sys.exc_info()[1]
+
+    def locate(module: nn.Module, args: Any, output: Any) -> None:
+        error = sys.exc_info()[1]
+        if error is before:
+            return
+        while error is not None and not isinstance(error, IntervalError):
+            error = error.__cause__
+        if error is not None:
+            error.locate(titles[module])
+
+    with contextlib.ExitStack() as stack:
+        for module in titles:
+            if not isinstance(module, torch.jit.ScriptModule):
+                stack.callback(module.register_forward_hook(locate, always_call=True).remove)
+        yield
