@@ -23,11 +23,14 @@ from examples.provae.job import (
     seed_option,
     threads_option,
 )
-from examples.provae.schedule import Schedule
 
 
 class Group(click.Group):
-    """Prints the program's own errors in one piece, without a traceback."""
+    """Lists its commands in the order of use, and prints the program's own errors without a traceback."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands as they are defined."""
+        return list(self.commands)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command."""
@@ -47,7 +50,7 @@ def main() -> None:
     """
 
 
-@main.command()
+@main.command(short_help="Train, attack and certify on handwritten digits.")
 @click.option("--out", type=FOLDER, default=Path("results/demo"), help="Where everything is written.")
 @click.option("--fresh", is_flag=True, help="Forget the models of an earlier demo in that folder.")
 @seed_option
@@ -65,7 +68,7 @@ def demo(out: Path, fresh: bool, seed: int, threads: int) -> None:
     story.run(out, threads=threads, seed=seed, say=click.echo)
 
 
-@main.command()
+@main.command(short_help="Train a VAE or a proVAE.")
 @click.option("--dataset", default="digits", type=click.Choice(list(PRESETS)), help="What to learn.")
 @click.option(
     "--data",
@@ -77,34 +80,50 @@ def demo(out: Path, fresh: bool, seed: int, threads: int) -> None:
 @download_option
 @click.option("--partial", is_flag=True, help="Accept CIFAR-10 without some of its training batches.")
 @click.option(
-    "--eps", type=click.FloatRange(0), default=0.1, help="Radius to be robust against; 0 trains a plain VAE."
+    "--eps",
+    metavar="EPS",
+    type=click.FloatRange(0),
+    help="Radius to be robust against; 0 trains a plain VAE.  "
+    f"[default: {PRESETS['mnist'].eps:g}; {PRESETS['digits'].eps:g} for digits]",
 )
 @click.option(
     "--schedule",
-    help="How the radius gets there, as 'EPOCHS@RADIUS EPOCHS@FROM..TO ...' instead of --eps.  "
-    f"[default for --eps 0.1 on MNIST: {Schedule.staged(0.1)}]",
+    metavar="STAGES",
+    help="How the radius gets there, as 'EPOCHS@RADIUS EPOCHS@FROM..TO ...', instead of --eps.  "
+    f"[default for MNIST: '{PRESETS['mnist'].schedule(0.1)}']",
 )
-@click.option("--limit", type=click.IntRange(1), help="Train on the first so many images only.")
-@click.option("--batch", default=128, type=click.IntRange(1), help="Images in a step.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="Train on the first so many images only.")
+@click.option("--batch", metavar="N", default=128, type=click.IntRange(1), help="Images in a step.")
 @click.option(
-    "--lr", default=1e-3, type=click.FloatRange(0, min_open=True), help="Adam's learning rate at radius 0."
+    "--lr",
+    metavar="RATE",
+    type=click.FloatRange(0, min_open=True),
+    help="Adam's learning rate at radius 0.  "
+    f"[default: {PRESETS['mnist'].lr:g}; {PRESETS['digits'].lr:g} for digits]",
 )
 @click.option(
     "--robust-lr",
-    default=7e-4,
+    metavar="RATE",
     type=click.FloatRange(0, min_open=True),
-    help="Adam's learning rate at other radii.",
+    help="The same at other radii.  "
+    f"[default: {PRESETS['mnist'].robust_lr:g}; {PRESETS['digits'].robust_lr:g} for digits]",
 )
 @click.option("--clip/--no-clip", default=True, help="Intersect the ball with [0, 1].")
 @seed_option
 @threads_option
-@click.option("--device", default="cpu", help="Torch device.")
+@click.option("--device", metavar="NAME", default="cpu", help="Torch device.")
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: results/DATASET-EPS]")
 @click.option(
     "--resume", is_flag=True, help="Go on from the checkpoint in --out, with the configuration saved there."
 )
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that already holds a run.")
-@click.option("--save-seconds", default=30.0, type=click.FloatRange(0), help="Time between checkpoints.")
+@click.option(
+    "--save-seconds",
+    metavar="SECONDS",
+    default=30.0,
+    type=click.FloatRange(0),
+    help="Time between checkpoints.",
+)
 @click.pass_context
 def train(
     ctx: click.Context,
@@ -113,7 +132,7 @@ def train(
     overwrite: bool,
     save_seconds: float,
     download: bool,
-    eps: float,
+    eps: float | None,
     data_folder: Path,
     **choices: Any,
 ) -> None:
@@ -125,13 +144,11 @@ def train(
     """
     from examples.provae.train import train as run_training
 
-    if choices["schedule"] is None:
-        choices["schedule"] = str(Schedule.staged(eps, PRESETS[choices["dataset"]].epochs))
     try:
-        schedule = Schedule.parse(choices["schedule"])
+        config = Config.preset(eps=eps, data=str(data_folder.resolve()), **choices)
+        config = dataclasses.replace(config, schedule=str(config.stages))
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--schedule") from error
-    config = Config(**choices | {"schedule": str(schedule), "data": str(data_folder.resolve())})
     folder = out or Path("results", f"{config.dataset}-{config.eps:g}")
     if resume:
         config = _resumed(ctx, config, folder)
@@ -169,7 +186,7 @@ def _resumed(ctx: click.Context, asked: Config, folder: Path) -> Config:
     return dataclasses.replace(saved, data=asked.data) if "data_folder" in given else saved
 
 
-@main.command()
+@main.command(short_help="Certify the ELBO of a trained model.")
 @run_options
 @click.option(
     "--rounding",
@@ -179,10 +196,13 @@ def _resumed(ctx: click.Context, asked: Config, folder: Path) -> Config:
 )
 @click.option(
     "--confidence",
+    metavar="LEVEL",
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Also bound the expected ELBO at this level of confidence, such as 0.999.",
 )
-@click.option("--draws", default=10_000, type=click.IntRange(2), help="Noise draws for --confidence.")
+@click.option(
+    "--draws", metavar="N", default=10_000, type=click.IntRange(2), help="Noise draws for --confidence."
+)
 def evaluate(confidence: float | None, draws: int, rounding: Rounding, **choices: Any) -> None:
     """Certify the ELBO of RUN on the ball around each image.
 
@@ -221,9 +241,9 @@ def evaluate(confidence: float | None, draws: int, rounding: Rounding, **choices
         click.echo(report.confidence_meaning(confidence, draws))
 
 
-@main.command()
+@main.command(short_help="Look for the worst images, by PGD.")
 @run_options
-@click.option("--steps", default=40, type=click.IntRange(1), help="Gradient steps.")
+@click.option("--steps", metavar="N", default=40, type=click.IntRange(1), help="Gradient steps.")
 def attack(steps: int, **choices: Any) -> None:
     """Search the ball around each image of RUN for the lowest ELBO, by PGD.
 
@@ -253,19 +273,24 @@ def attack(steps: int, **choices: Any) -> None:
     click.echo(report.fixed_noise_meaning(job.samples, job.seed, "outward", job.clip))
 
 
-@main.command()
+@main.command(short_help="Draw attack curve, reconstructions, samples.")
 @click.argument("runs", type=FOLDER, nargs=-1, required=True)
 @click.option("--data", "data_folder", type=FOLDER, help="Folder of the dataset.  [default: as in training]")
 @click.option(
     "--eps",
     "radii",
+    metavar="EPS",
     multiple=True,
     type=click.FloatRange(0, min_open=True),
     default=(0.02, 0.05, 0.1),
     help="Radii of the attack curve; repeat for several.",
 )
-@click.option("--limit", default=200, type=click.IntRange(10), help="Attack the first so many test images.")
-@click.option("--samples", default=8, type=click.IntRange(1), help="Noise samples K for each image.")
+@click.option(
+    "--limit", metavar="N", default=200, type=click.IntRange(10), help="Attack the first so many test images."
+)
+@click.option(
+    "--samples", metavar="K", default=8, type=click.IntRange(1), help="Noise samples K for each image."
+)
 @seed_option
 @threads_option
 @click.option("--device", help="Torch device.  [default: as in training]")

@@ -8,6 +8,7 @@ whatever the model, it is wrong with probability at most 1 - level over the nois
 from __future__ import annotations
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -91,13 +92,17 @@ def confident_elbo(
         for begin in range(0, len(images), BATCH):
             x = images[begin : begin + BATCH].to(device)
             any_noise = torch.zeros(1, len(x), model.latent, device=device)
-            kl.append(model.terms(ball(x, eps, clip), any_noise).kl.upper.cpu())
+            kl.append(_upper(model.terms(ball(x, eps, clip), any_noise).kl))
         for begin in range(0, draws, BATCH):
             part = slice(begin, begin + BATCH)
             box = ball(images[chosen[part]].to(device), eps, clip)
-            reconstruction.append(model.terms(box, noise[:, part].to(device)).reconstruction.upper.cpu())
+            reconstruction.append(_upper(model.terms(box, noise[:, part].to(device)).reconstruction))
     pixels = images.pixels[0].numel()
     largest = pixels * (1.0 if clip else (1 + eps) ** 2) / (2 * model.variance)
     share = (torch.cat(reconstruction).double() / largest).clamp(0, 1)
     bound = torch.cat(kl).double().mean().item() + largest * upper_confidence_bound(share, level)
     return -bound
+
+
+def _upper(box: Tensor) -> Tensor:
+    return cast(it.IntervalTensor, box).upper.cpu()

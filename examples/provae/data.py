@@ -94,7 +94,7 @@ class IdxFile(NamedTuple):
     """One file of MNIST: number of images, and SHA-256 of the file as it is and as it is distributed."""
 
     name: str
-    count: int
+    images: int
     sha256: str
     sha256_gz: str
 
@@ -145,11 +145,11 @@ def _read_idx(path: Path, file: IdxFile) -> Images:
     magic, *shape = struct.unpack(">4I", content[:16])
     if magic != 2051:
         raise DataError(f"{path}: not an IDX file of images: it starts with {magic}, expected 2051")
-    if shape != [file.count, 28, 28]:
-        raise DataError(f"{path}: holds images of shape {tuple(shape)}, expected {(file.count, 28, 28)}")
-    if len(content) != 16 + file.count * 784:
-        what = "truncated" if len(content) < 16 + file.count * 784 else "too long"
-        raise DataError(f"{path}: {what}: {len(content)} bytes, expected {16 + file.count * 784}")
+    if shape != [file.images, 28, 28]:
+        raise DataError(f"{path}: holds images of shape {tuple(shape)}, expected {(file.images, 28, 28)}")
+    if len(content) != 16 + file.images * 784:
+        what = "truncated" if len(content) < 16 + file.images * 784 else "too long"
+        raise DataError(f"{path}: {what}: {len(content)} bytes, expected {16 + file.images * 784}")
     digest = hashlib.sha256(content).hexdigest()
     if digest != file.sha256:
         raise DataError(

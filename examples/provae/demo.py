@@ -8,11 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from examples.provae import checkpoint, data, figures, report
-from examples.provae.config import PRESETS, Config
+from examples.provae.config import Config
 from examples.provae.data import Images
 from examples.provae.evaluate import certify, draw_noise, examine, mean
 from examples.provae.model import VAE
-from examples.provae.schedule import Schedule
 from examples.provae.train import train
 
 RADII = (0.02, 0.05, 0.1)
@@ -33,9 +32,8 @@ def run(folder: Path, *, threads: int = 1, seed: int = 0, say: Callable[[str], N
         "change every pixel by eps lowers it; the certified ELBO is what no such attacker can get below."
     )
     models = {}
-    for name, eps in (("VAE", 0.0), ("proVAE", PRESETS["digits"].eps)):
-        schedule = Schedule.staged(eps, PRESETS["digits"].epochs)
-        config = Config("digits", str(schedule), seed=seed, threads=threads)
+    for name, eps in (("VAE", 0.0), ("proVAE", None)):
+        config = Config.preset("digits", eps, seed=seed, threads=threads)
         models[name] = _trained(name, config, folder, splits.train, say)
 
     say(

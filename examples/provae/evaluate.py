@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 import torch
@@ -133,7 +134,7 @@ def mean(values: Tensor) -> float:
     return values.double().mean().item()
 
 
-def _batches(model: VAE, images: Images, noise: Tensor):  # type: ignore[no-untyped-def]
+def _batches(model: VAE, images: Images, noise: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     device = next(model.parameters()).device
     for begin in range(0, len(images), BATCH):
         part = slice(begin, begin + BATCH)

@@ -89,38 +89,26 @@ def reconstructions(
             rows.append((f"attack on\n{name}", found))
             rows.append((name, model.reconstruct(found.to(device)).cpu()))
     # the clean reconstructions together, then each attacked image above its reconstruction
-    ordered = rows[:1] + rows[1::3] + [row for i in range(2, len(rows), 3) for row in rows[i : i + 2]]
-    titles = {
-        0: "clean images and reconstructions",
-        1 + len(models): f"attacked within {eps:g} of the clean image",
-    }
-
-    figure, grid = plt.subplots(
-        len(ordered),
-        len(x),
-        figsize=(0.75 * len(x) + 1.1, 0.82 * len(ordered)),
-        layout="constrained",
-        squeeze=False,
-    )
-    for index, ((label, images), line) in enumerate(zip(ordered, grid, strict=True)):
-        for image, axes in zip(images, line, strict=True):
-            _show(axes, image)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-        if index in titles:
-            line[0].set_title(titles[index], loc="left", fontsize=9)
+    upper = rows[:1] + rows[1::3]
+    lower = [row for i in range(2, len(rows), 3) for row in rows[i : i + 2]]
+    figure = plt.figure(figsize=(0.75 * len(x) + 1.1, 0.8 * len(rows) + 0.6), layout="constrained")
+    above, under = figure.subfigures(2, 1, height_ratios=[len(upper), len(lower)])
+    titles = ("clean images and their reconstructions", f"attacked within {eps:g} of the clean images")
+    for part, title, lines in zip((above, under), titles, (upper, lower), strict=True):
+        part.suptitle(title, fontsize=9)
+        grid = part.subplots(len(lines), len(x), squeeze=False)
+        for (label, images), line in zip(lines, grid, strict=True):
+            line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+            for image, axes in zip(images, line, strict=True):
+                _show(axes, image)
     _save(figure, path)
 
 
 def samples(models: Mapping[str, VAE], path: Path, *, count: int = 40, seed: int = 0) -> None:
     """Images decoded from standard normal codes, one panel for each model."""
     columns = 10
-    figure, grid = plt.subplots(
-        1,
-        len(models),
-        figsize=(4.2 * len(models), 0.42 * count / columns * 1.0 + 0.4),
-        layout="constrained",
-        squeeze=False,
-    )
+    size = (3.6 * len(models), 3.6 * count / columns**2 + 0.35)
+    figure, grid = plt.subplots(1, len(models), figsize=size, layout="constrained", squeeze=False)
     for (name, model), axes in zip(models.items(), grid[0], strict=True):
         code = normal((count, model.latent), seed, "sample")
         with torch.no_grad():
@@ -132,7 +120,8 @@ def samples(models: Mapping[str, VAE], path: Path, *, count: int = 40, seed: int
 
 def _mosaic(images: Tensor, columns: int) -> Tensor:
     """One image `(C, H', W')` with a white line of one pixel between the images `(N, C, H, W)`."""
-    framed = torch.nn.functional.pad(images, (0, 1, 0, 1), value=1.0)
+    white = 1.0 if images.shape[1] > 1 else 0.0
+    framed = torch.nn.functional.pad(images, (0, 1, 0, 1), value=white)
     count, channels, height, width = framed.shape
     rows = count // columns
     lattice = framed[: rows * columns].reshape(rows, columns, channels, height, width)

@@ -15,6 +15,7 @@ from examples.provae.data import Images
 from examples.provae.model import VAE
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
+"""The type of an option that names a folder."""
 
 
 def options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,7 +35,9 @@ threads_option = click.option(
     type=click.IntRange(1),
     help="Torch threads; layers this small rarely gain from more.",
 )
-seed_option = click.option("--seed", default=0, type=click.IntRange(0), help="Seed of everything random.")
+seed_option = click.option(
+    "--seed", metavar="N", default=0, type=click.IntRange(0), help="Seed of everything random."
+)
 download_option = click.option(
     "--download", is_flag=True, help="Fetch the dataset into the data folder, and verify it."
 )
@@ -45,21 +48,28 @@ run_options = options(
     ),
     download_option,
     click.option("--split", default="test", type=click.Choice(["test", "train"]), help="Which images."),
-    click.option("--limit", type=click.IntRange(1), help="Use the first so many images only."),
+    click.option("--limit", metavar="N", type=click.IntRange(1), help="Use the first so many images only."),
     click.option(
         "--eps",
         "radii",
+        metavar="EPS",
         multiple=True,
         type=click.FloatRange(0),
         help="Radius of the ball; repeat for several.  [default: that of training; 0.01 for a VAE]",
     ),
     click.option("--clip/--no-clip", default=True, help="Intersect the ball with [0, 1]."),
-    click.option("--samples", default=8, type=click.IntRange(1), help="Noise samples K for each image."),
+    click.option(
+        "--samples", metavar="K", default=8, type=click.IntRange(1), help="Noise samples K for each image."
+    ),
     seed_option,
     threads_option,
-    click.option("--device", help="Torch device.  [default: as in training]"),
+    click.option("--device", metavar="NAME", help="Torch device.  [default: as in training]"),
     click.option(
-        "--json", "json_file", type=click.Path(path_type=Path), help="Also write the table to this file."
+        "--json",
+        "json_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Also write the table to this file.",
     ),
 )
 

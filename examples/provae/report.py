@@ -9,7 +9,7 @@ from examples.provae.evaluate import Rounding
 
 MEANING = {
     "outward": "in real arithmetic (outward rounding)",
-    "nearest": "up to the rounding errors of floating-point arithmetic (nearest rounding)",
+    "nearest": "up to floating-point rounding (nearest rounding)",
 }
 
 
@@ -41,18 +41,17 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def fixed_noise_meaning(samples: int, seed: int, rounding: Rounding, clip: bool) -> str:
     """What a certificate with fixed noise states."""
-    where = "in [0, 1]" if clip else "inside or outside [0, 1]"
+    where = "in [0, 1]" if clip else "not clipped to [0, 1]"
     return (
-        f"certified: for every image of the ball ({where}), the ELBO with these K = {samples} noise samples "
-        f"(seed {seed}), exactly, {MEANING[rounding]}.\n"
-        "  For the expected ELBO, it is an unbiased estimate of a valid bound, not itself a bound; "
-        "see --confidence."
+        f"certified: no image of the ball ({where}) has a lower ELBO with these K = {samples} noise samples\n"
+        f"  (seed {seed}); exact, {MEANING[rounding]}. For the ELBO's expectation over all noise\n"
+        "  it is an unbiased estimate of a bound, not itself a bound: that is what evaluate --confidence gives."
     )
 
 
 def confidence_meaning(level: float, draws: int) -> str:
     """What a confidence bound states."""
     return (
-        f"expected: with {100 * level:g} % confidence over {draws} noise draws, the mean over the images of "
-        "the lowest expected ELBO on each ball is at least this."
+        f"expected: with {100 * level:g} % confidence over {draws} noise draws, the lowest expected ELBO of the\n"
+        "  balls, averaged over the images, is at least this."
     )

@@ -1,7 +1,7 @@
 """How the radius of the training ball grows: a list of stages, written and read as one line.
 
-A robust VAE trained from scratch, or with a radius that rises in one epoch, collapses to a constant decoder.
-So each radius starts from a model trained at the one below.
+A robust VAE trained from scratch, or with a radius that rises too fast, collapses to a constant decoder. So
+training starts at radius 0, and each radius starts from a model trained at the one below.
 """
 
 from __future__ import annotations
@@ -49,22 +49,6 @@ class Schedule:
         if not stages:
             raise ValueError("the schedule is empty: write for example '5@0 7@0.01'")
         return cls(stages)
-
-    @classmethod
-    def staged(cls, eps: float, unit: int = 1) -> Schedule:
-        """The default schedule towards `eps`: 12 units of epochs, 5 of them at radius 0.
-
-        >>> print(Schedule.staged(0.1), "|", Schedule.staged(0.01), "|", Schedule.staged(0))
-        5@0 2@0.01 3@0.01..0.1 2@0.1 | 5@0 7@0.01 | 12@0
-        """
-        plain, warm = Stage(5 * unit, 0.0, 0.0), min(0.01, eps)
-        if eps == 0:
-            return cls((Stage(12 * unit, 0.0, 0.0),))
-        if eps == warm:
-            return cls((plain, Stage(7 * unit, eps, eps)))
-        return cls(
-            (plain, Stage(2 * unit, warm, warm), Stage(3 * unit, warm, eps), Stage(2 * unit, eps, eps))
-        )
 
     def __str__(self) -> str:
         return " ".join(str(stage) for stage in self.stages)

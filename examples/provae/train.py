@@ -186,5 +186,5 @@ def _describe(record: dict[str, float]) -> str:
 def _collapse_warning(kl: float, eps: float) -> str:
     return (
         f"  warning: the posterior has collapsed at radius {eps:g} (KL {kl:.2f} < {COLLAPSED_KL}): the\n"
-        "  code says nothing about the image. Train longer in the stages before, or let the radius grow slower."
+        "  code says nothing about the image. Train longer in the stages before, or raise the radius slowly."
     )
