@@ -1,5 +1,6 @@
 """Sphinx configuration. Nothing here needs the network, and every example in the documentation is run."""
 
+import doctest
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -44,6 +45,8 @@ intersphinx_mapping = {
     "torch": ("https://docs.pytorch.org/docs/stable", "inventories/torch.inv"),
 }
 
+# Messages of errors are compared too; by default only their kind is.
+doctest_default_flags = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.DONT_ACCEPT_TRUE_FOR_1
 # Examples in docstrings run with the names that their page sets up for this group; pages import their own.
 doctest_test_doctest_blocks = "docstrings"
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 
 from docutils import nodes
@@ -13,7 +14,8 @@ from sphinx.util.docutils import SphinxDirective
 
 from intervaltorch import EXACT, Op, supported_ops
 
-HEAD = ("operation", "formula", "domain", "image", "curvature", "sharp", "outward", "spellings")
+REFUSED = "refused"
+Cell = nodes.Element | str | None
 
 
 class OpTable(SphinxDirective):
@@ -27,11 +29,14 @@ class OpTable(SphinxDirective):
 
 
 def _families(ops: Iterable[Op]) -> Iterator[tuple[str, list[Op]]]:
+    """The ops by family; those that only say why they refuse come last."""
+    ops = sorted(ops, key=lambda op: (op.family == REFUSED, op.family, op.name))
     for family, group in groupby(ops, key=lambda op: op.family):
         yield family, list(group)
 
 
 def _counts(ops: list[Op]) -> nodes.paragraph:
+    ops = [op for op in ops if op.family != REFUSED]
     spellings = sum(len(op.spellings) for op in ops)
     families = len({op.family for op in ops})
     kinds = Counter(_outward(op).partition(" ")[0] for op in ops)
@@ -39,8 +44,8 @@ def _counts(ops: list[Op]) -> nodes.paragraph:
     text = (
         f"{len(ops)} operations in {families} families, under {spellings} spellings. In outward mode "
         f"{kinds['exact']} are exact, {kinds['proof']} have a proof, {kinds['within']} a stated error budget "
-        f"and {kinds['best']} neither. {sharp} give the hull of their range; the other {len(ops) - sharp} may "
-        "give more."
+        f"and {kinds['best']} neither. {sharp} give the hull of their range; the other {len(ops) - sharp} "
+        "may give more."
     )
     return nodes.paragraph("", text, classes=["op-counts"])
 
@@ -53,33 +58,30 @@ def _section(family: str, ops: list[Op]) -> nodes.section:
 
 
 def _table(ops: list[Op]) -> nodes.table:
-    group = nodes.tgroup(cols=len(HEAD))
-    group += [nodes.colspec(colwidth=1) for _ in HEAD]
-    head = nodes.thead()
-    head += _row([nodes.paragraph("", title) for title in HEAD])
-    body = nodes.tbody()
-    body += [_row(_cells(op)) for op in ops]
+    columns = {title: [cell(op) for op in ops] for title, cell in COLUMNS.items()}
+    if all(op.family == REFUSED for op in ops):
+        columns = {title: columns[title] for title in ("operation", "remark")}
+    columns = {title: cells for title, cells in columns.items() if any(cells)}
+    group = nodes.tgroup(cols=len(columns))
+    group += [nodes.colspec(colwidth=1) for _ in columns]
+    head, body = nodes.thead(), nodes.tbody()
+    head += _row(columns)
+    body += [_row(cells) for cells in zip(*columns.values(), strict=True)]
     group += [head, body]
     table = nodes.table(classes=["op-table"])
     table += group
     return table
 
 
-def _row(cells: Iterable[nodes.Element]) -> nodes.row:
+def _row(cells: Iterable[Cell]) -> nodes.row:
     row = nodes.row()
-    row += [nodes.entry("", cell) for cell in cells]
+    for cell in cells:
+        content = cell if isinstance(cell, nodes.Element) else nodes.Text(cell or "")
+        row += nodes.entry("", nodes.paragraph("", "", content))
     return row
 
 
-def _cells(op: Op) -> Iterator[nodes.Element]:
-    yield nodes.paragraph("", "", nodes.literal("", op.name))
-    yield nodes.paragraph("", "", nodes.math("", op.formula)) if op.formula else nodes.paragraph()
-    for interval in (op.domain, op.image):
-        yield nodes.paragraph("", "" if interval == (-math.inf, math.inf) else _interval(*interval))
-    yield nodes.paragraph("", op.curvature or "")
-    yield nodes.paragraph("", "yes" if op.sharp else "no")
-    yield nodes.paragraph("", _outward(op))
-    yield nodes.paragraph("", str(len(op.spellings)))
+# --- columns: each makes the cell of one record; a column that is empty in a whole family is left out -------
 
 
 def _outward(op: Op) -> str:
@@ -92,11 +94,36 @@ def _outward(op: Op) -> str:
     return "proof" if op.proven else "best effort"
 
 
-def _interval(low: float, high: float) -> str:
+def _interval(low: float, high: float) -> str | None:
     """Closed at finite ends; short decimals, for readers and not for proofs."""
+    if (low, high) == (-math.inf, math.inf):
+        return None
     left = "(-∞" if low == -math.inf else f"[{low:.5g}"
     right = "∞)" if high == math.inf else f"{high:.5g}]"
     return f"{left}, {right}"
+
+
+def _remark(op: Op) -> nodes.Element | None:
+    """The first sentence of the note."""
+    sentence = re.split(r"\.\s+(?=[A-Z])|\n\s*\n", op.note)[0].rstrip(".")
+    if not sentence:
+        return None
+    words = sentence.split("`")  # text and code in turn
+    parts = [nodes.literal("", part) if i % 2 else nodes.Text(part) for i, part in enumerate(words)]
+    return nodes.inline("", "", *parts)
+
+
+COLUMNS: dict[str, Callable[[Op], Cell]] = {
+    "operation": lambda op: nodes.literal("", op.name),
+    "formula": lambda op: nodes.math("", op.formula) if op.formula else None,
+    "domain": lambda op: _interval(*op.domain),
+    "image": lambda op: _interval(*op.image),
+    "curvature": lambda op: op.curvature,
+    "sharp": lambda op: "yes" if op.sharp else "no",
+    "outward": _outward,
+    "spellings": lambda op: str(len(op.spellings)),
+    "remark": _remark,
+}
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
