@@ -80,35 +80,45 @@ def reconstructions(
         eps: Radius of the attack.
         path: The PNG file.
     """
-    rows: list[tuple[str, Tensor]] = [("clean", x)]
+    lines: list[tuple[str, Tensor | None]] = [("clean images and their reconstructions", None), ("clean", x)]
+    lines += [(name, _reconstruct(model, x)) for name, model in models.items()]
+    lines.append((f"attacked within {eps:g} of the clean images", None))
     for name, model in models.items():
-        found = attacked[name]
-        with torch.no_grad():
-            device = next(model.parameters()).device
-            rows.append((name, model.reconstruct(x.to(device)).cpu()))
-            rows.append((f"attack on\n{name}", found))
-            rows.append((name, model.reconstruct(found.to(device)).cpu()))
-    # the clean reconstructions together, then each attacked image above its reconstruction
-    upper = rows[:1] + rows[1::3]
-    lower = [row for i in range(2, len(rows), 3) for row in rows[i : i + 2]]
-    figure = plt.figure(figsize=(0.75 * len(x) + 1.1, 0.8 * len(rows) + 0.6), layout="constrained")
-    above, under = figure.subfigures(2, 1, height_ratios=[len(upper), len(lower)])
-    titles = ("clean images and their reconstructions", f"attacked within {eps:g} of the clean images")
-    for part, title, lines in zip((above, under), titles, (upper, lower), strict=True):
-        part.suptitle(title, fontsize=9)
-        grid = part.subplots(len(lines), len(x), squeeze=False)
-        for (label, images), line in zip(lines, grid, strict=True):
-            line[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
-            for image, axes in zip(images, line, strict=True):
-                _show(axes, image)
+        lines += [(f"attack on\n{name}", attacked[name]), (name, _reconstruct(model, attacked[name]))]
+
+    heights = [0.35 if images is None else 1.0 for _, images in lines]
+    figure, grid = plt.subplots(
+        len(lines),
+        len(x),
+        figsize=(0.75 * len(x) + 1.0, 0.78 * sum(heights)),
+        height_ratios=heights,
+        layout="constrained",
+        squeeze=False,
+    )
+    for (label, images), row in zip(lines, grid, strict=True):
+        if images is None:
+            for axes in row:
+                axes.axis("off")
+            row[0].text(0, 0, label, fontsize=9).set_in_layout(False)
+            continue
+        row[0].set_ylabel(label, rotation=0, ha="right", va="center", fontsize=8)
+        for image, axes in zip(images, row, strict=True):
+            _show(axes, image)
     _save(figure, path)
+
+
+def _reconstruct(model: VAE, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model.reconstruct(x.to(next(model.parameters()).device)).cpu()
 
 
 def samples(models: Mapping[str, VAE], path: Path, *, count: int = 40, seed: int = 0) -> None:
     """Images decoded from standard normal codes, one panel for each model."""
     columns = 10
     size = (3.6 * len(models), 3.6 * count / columns**2 + 0.35)
-    figure, grid = plt.subplots(1, len(models), figsize=size, layout="constrained", squeeze=False)
+    figure, grid = plt.subplots(
+        1, len(models), figsize=size, layout="constrained", squeeze=False, gridspec_kw={"wspace": 0.08}
+    )
     for (name, model), axes in zip(models.items(), grid[0], strict=True):
         code = normal((count, model.latent), seed, "sample")
         with torch.no_grad():

@@ -43,15 +43,15 @@ def fixed_noise_meaning(samples: int, seed: int, rounding: Rounding, clip: bool)
     """What a certificate with fixed noise states."""
     where = "in [0, 1]" if clip else "not clipped to [0, 1]"
     return (
-        f"certified: no image of the ball ({where}) has a lower ELBO with these K = {samples} noise samples\n"
-        f"  (seed {seed}); exact, {MEANING[rounding]}. For the ELBO's expectation over all noise\n"
-        "  it is an unbiased estimate of a bound, not itself a bound: that is what evaluate --confidence gives."
+        f"certified: no image of the ball ({where}) has a lower ELBO under the same {samples} noise samples\n"
+        f"  (seed {seed}); exact, {MEANING[rounding]}. About the expectation over all noise it\n"
+        "  is an unbiased estimate of a bound, not itself a bound: for one, see evaluate --confidence."
     )
 
 
 def confidence_meaning(level: float, draws: int) -> str:
     """What a confidence bound states."""
     return (
-        f"expected: with {100 * level:g} % confidence over {draws} noise draws, the lowest expected ELBO of the\n"
-        "  balls, averaged over the images, is at least this."
+        f"expected: with {100 * level:g} % confidence over {draws} noise draws, the lowest expected ELBO of\n"
+        "  each ball, averaged over the images, is at least this."
     )
