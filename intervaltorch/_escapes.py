@@ -68,6 +68,23 @@ _REMEDIES = {
     "grad": "gradients are those of bounds: torch.autograd.grad(Y.lower.sum(), [X.lower, X.upper])",
     "_local_scalar_dense": _TAKE_A_BOUND,
     "new": "use x.new_zeros(size), x.new_tensor(data) or torch.empty(size)",
+    # A tensor that wraps two others has one shape from its beginning to its end.
+    "unsqueeze_": "use x = x.unsqueeze(dim)",
+    "squeeze_": "use x = x.squeeze(dim)",
+    "transpose_": "use x = x.transpose(dim0, dim1)",
+    "swapaxes_": "use x = x.swapaxes(axis0, axis1)",
+    "swapdims_": "use x = x.swapdims(dim0, dim1)",
+    "t_": "use x = x.t()",
+    "resize_": "use x = x.reshape(size), or torch.nn.functional.pad(x, ...) to make room",
+    "resize_as_": "use x = x.reshape_as(other)",
+    "set_": "use x = y, or x.copy_(y) to write values",
+    "as_strided": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index, which do not read the layout of memory",
+    "as_strided_": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index, which do not read the layout of memory",
+    "as_strided_scatter": "use torch.slice_scatter, select_scatter or index_put",
+    "fractional_max_pool2d": "its windows are random: use max_pool2d or adaptive_max_pool2d",
+    "fractional_max_pool3d": "its windows are random: use max_pool3d or adaptive_max_pool3d",
+    "fractional_max_pool2d_with_indices": "its windows are random: use max_pool2d or adaptive_max_pool2d",
+    "fractional_max_pool3d_with_indices": "its windows are random: use max_pool3d or adaptive_max_pool3d",
 }
 
 

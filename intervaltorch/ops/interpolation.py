@@ -1,12 +1,13 @@
 r"""Padding, resizing and sampling of images.
 
 Padding copies entries. Resizing takes means with weights that depend on the geometry alone: non-negative ones for nearest
-and linear modes, so both bounds are resized alike; signed ones for bicubic, where $W x$ ranges over $W c \pm |W| r$.
+and linear modes, so both bounds are resized alike; signed ones for bicubic, where $W x \ge W^+ l + W^- u$.
 
-Torch computes the weights with rounding errors. A place in the source is wrong by at most a few units of roundoff times the
-size n of the image, and the interpolant is continuous with a slope of at most 2 max|x| in each dimension (4 for bicubic). In
-outward mode resizing is therefore done in float64, with an error of at most $c\,u_{64}(1 + \sum n)\max|x|$, and then rounded
-outward to the dtype of the image.
+Torch computes the weights with rounding errors. With u the unit roundoff and n the size of the image, a place in the source
+is wrong by at most 4 n u. The interpolant is continuous; per unit of length it changes by at most 2 max|x| in each dimension
+for the linear modes, and by at most 6 max|x| for the cubic one, whose weights have absolute sum below 1.4. Together with the
+summation this is an error below c u (16 + sum of all n) max|x|, with c = 16 and 64. In outward mode this is evaluated in
+float64 and rounded outward to the dtype of the image. Which entry a *nearest* mode copies is part of the program.
 """
 
 from __future__ import annotations
@@ -66,19 +67,25 @@ structural(
 
 def _averaged(function: Callable[[Tensor], Tensor], x: Box, dims: int, zero: bool = False) -> Box:
     """Bound interpolation with non-negative weights of sum 1; with `zero`, also towards zeros around the image."""
-    if not rounding.outward():
-        return finite(function(x.lower), function(x.upper))
-    dtype, axes = x.lower.dtype, tuple(range(-dims, 0))
-    lower, upper = function(x.lower.double()), function(x.upper.double())
-    low_error, high_error = (_error(bound, axes, 32).expand(lower.shape) for bound in x)
-    lower, upper = rounding.cast(*finite(lower - low_error, upper + high_error), dtype)
-    with torch.no_grad():  # a mean lies between the least and the greatest entry
-        least, greatest = x.lower.amin(axes, keepdim=True), x.upper.amax(axes, keepdim=True)
-        if zero:
-            least, greatest = least.clamp(max=0), greatest.clamp(min=0)
-        low_gap, high_gap = (least - lower).clamp_(min=0), (greatest - upper).clamp_(max=0)
-        low_gap.nan_to_num_(nan=0.0, posinf=0.0), high_gap.nan_to_num_(nan=0.0, neginf=0.0)
-    return Box(lower + low_gap, upper + high_gap)
+    box = finite(function(x.lower), function(x.upper))
+    if rounding.outward():
+        with torch.no_grad():
+            axes = tuple(range(-dims, 0))
+            lower = function(x.lower.double()) - _error(x.lower, axes, 16)
+            upper = function(x.upper.double()) + _error(x.upper, axes, 16)
+            # A mean lies between the least and the greatest entry.
+            least, greatest = x.lower.amin(axes, keepdim=True), x.upper.amax(axes, keepdim=True)
+            if zero:
+                least, greatest = least.clamp(max=0), greatest.clamp(min=0)
+            _reach(box, torch.maximum(lower, least.double()), torch.minimum(upper, greatest.double()))
+    return box
+
+
+def _reach(box: Box, lower: Tensor, upper: Tensor) -> None:
+    """Move bounds that torch computed outward to bounds in float64, as a constant shift for autograd."""
+    lower, upper = rounding.cast(*finite(lower, upper), box.lower.dtype)
+    box.lower.detach().copy_(torch.minimum(box.lower, lower))
+    box.upper.detach().copy_(torch.maximum(box.upper, upper))
 
 
 @torch.no_grad()
@@ -108,32 +115,41 @@ def _register_cubic(name: str) -> None:
     function: Any = spellings(name, functional=False)[0]
 
     def enclose(input: Box, output_size: Any, align_corners: bool, *scales: Any, **named: Any) -> Box:
-        """Signed weights, in centre and radius: the hull."""
+        """Signed weights, one dimension after the other: the hull, because |A ⊗ B| = |A| ⊗ |B|."""
         factors = named.get("scale_factors", scales[0] if len(scales) == 1 else None)
         if output_size is None:
             output_size = [int(n * s) for n, s in zip(input.lower.shape[-2:], factors)]
-        pair = list(factors) if factors is not None else list(scales) or [named.get("scales_h"), named.get("scales_w")]
-        dtype = torch.float64 if rounding.outward() else input.lower.dtype
-        lower, upper = input.lower.to(dtype), input.upper.to(dtype)
-        rows, columns = (
-            _weights(function, n, size, align_corners, scale, lower)
-            for n, size, scale in zip(lower.shape[-2:], output_size, pair)
-        )
-        centre, radius = (lower + upper) / 2, (upper - lower) / 2
-        centre, radius = rows @ centre @ columns.mT, rows.abs() @ radius @ columns.abs().mT
-        if not rounding.outward():
-            return finite(centre - radius, centre + radius)
-        radius = radius + torch.maximum(*(_error(bound, (-2, -1), 256) for bound in input))
-        return Box(*rounding.cast(*finite(centre - radius, centre + radius), input.lower.dtype))
+        pair = factors or (scales if len(scales) == 2 else (named.get("scales_h"), named.get("scales_w")))
+        geometry = list(zip(input.lower.shape[-2:], output_size, pair))
 
-    rule(name, formula=r"W c \pm |W| r", family="interpolation", proven=True)(enclose)
+        def resize(x: Box) -> Box:
+            rows, columns = (_weights(function, *numbers, align_corners, x.lower) for numbers in geometry)
+            across = _signed_product(columns, both(lambda bound: bound.mT, x))
+            return _signed_product(rows, both(lambda bound: bound.mT, across))
+
+        box = finite(*resize(input))
+        if rounding.outward():
+            with torch.no_grad():
+                exact = resize(both(Tensor.double, input))
+                error = torch.maximum(*(_error(bound, (-2, -1), 64) for bound in input))
+                _reach(box, exact.lower - error, exact.upper + error)
+        return box
+
+    rule(name, formula="W x", family="interpolation", proven=True)(enclose)
+
+
+def _signed_product(matrix: Tensor, x: Box) -> Box:
+    """Positive weights meet the bound of their own side, negative ones the other."""
+    positive, negative = matrix.clamp(min=0), matrix.clamp(max=0)
+    return Box(positive @ x.lower + negative @ x.upper, positive @ x.upper + negative @ x.lower)
 
 
 @torch.no_grad()
-def _weights(function: Any, inputs: int, outputs: int, align_corners: bool, scale: Any, like: Tensor) -> Tensor:
+def _weights(function: Any, inputs: int, outputs: int, scale: Any, align_corners: bool, like: Tensor) -> Tensor:
     """The matrix that resizes one dimension, `(outputs, inputs)`: the images of the unit vectors."""
-    units = torch.eye(inputs, dtype=like.dtype, device=like.device).reshape(1, inputs, inputs, 1)
-    return function(units, [outputs, 1], align_corners, scale, None)[0, :, :, 0].mT
+    units = torch.zeros(inputs, 1, inputs, 2, dtype=like.dtype, device=like.device)
+    units.diagonal(dim1=0, dim2=2).fill_(1)  # two columns: with one, torch may take the layout for channels-last
+    return function(units, [outputs, 2], align_corners, scale, None)[:, 0, :, 0].mT
 
 
 _register_cubic("upsample_bicubic2d")
@@ -147,6 +163,8 @@ _register_cubic("_upsample_bicubic2d_aa")
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Box:
     """Samples at fixed places: non-negative weights, so the hull. Places that are intervals are refused."""
     parameters = (interpolation_mode, padding_mode, align_corners)
+    if isinstance(grid, Box) and torch.equal(*grid):
+        grid = grid.lower
     if isinstance(grid, Box) or interpolation_mode == 2:
         raise UnsupportedOpError(
             "grid_sample has interval rules for bilinear and nearest sampling at fixed places",

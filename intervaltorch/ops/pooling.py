@@ -18,7 +18,6 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box, spellings
 from .._undecided import Undecided
-from ..errors import UnsupportedOpError
 from ..rounding import EXACT
 from ._families import rule, structural
 from .affine import finite
@@ -89,6 +88,16 @@ def _register_adaptive_average(dims: int) -> None:
 
     names = [name] if dims == 1 else [name, f"_{name}"]
     rule(*names, formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(enclose)
+
+
+@rule("col2im", formula=r"\sum x", family="pooling", proven=True)
+def col2im(input: Box, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Box:
+    """Sums of overlapping patches, `torch.nn.functional.fold`: increasing in every entry."""
+    parameters = (output_size, kernel_size, dilation, padding, stride)
+    function: Any = F.fold
+    return summed(
+        lambda x: function(x, *parameters), (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, 2))
+    )
 
 
 # --- greatest values --------------------------------------------------------------------------------------------------
@@ -210,20 +219,3 @@ for _dims in (1, 2, 3):
 
 # Each writes its entries to given places and zero elsewhere.
 structural("max_unpool2d", "max_unpool3d", functional=False)
-
-
-def _refuse_random_windows() -> None:
-    for dims in (2, 3):
-        name = f"fractional_max_pool{dims}d"
-
-        def refuse(*args: Any, _name: str = name, **kwargs: Any) -> Any:
-            """Its windows are random."""
-            raise UnsupportedOpError(
-                f"torch.nn.functional.{_name} has no interval rule: it draws its windows at random",
-                "use max_pool or adaptive_max_pool, whose windows are fixed",
-            )
-
-        rule(name, getattr(F, f"{name}_with_indices"), family="refused", functional=True)(refuse)
-
-
-_refuse_random_windows()

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ..errors import EscapeError, UndecidedError, UnsupportedOpError
+from ..errors import EscapeError, UndecidedError
 from ..rounding import CORRECTLY_ROUNDED
 from ._families import as_box, both, lower_of, map_boxes, rule, structural, upper_of
 from .arithmetic import operand
@@ -57,11 +57,11 @@ structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
 
 
 @rule("view", formula="x", family="structural", budget=rounding.EXACT, proven=True)
-def view(input: Box, *size: Any, dtype: torch.dtype | None = None) -> Box:
+def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any) -> Box:
     """Another shape of the same memory; reinterpreting the bits as another dtype is refused."""
-    if dtype is not None or (size and isinstance(size[0], torch.dtype)):
+    if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
         raise EscapeError("view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)")
-    return Box(input.lower.view(*size), input.upper.view(*size))
+    return Box(input.lower.view(*shape, **size), input.upper.view(*shape, **size))
 
 
 # --- new tensors ------------------------------------------------------------------------------------------------------
@@ -102,28 +102,6 @@ def full_like(input: Box, fill_value: Any, **kwargs: Any) -> Any:
 def new_full(input: Box, size: Any, fill_value: Any, **kwargs: Any) -> Any:
     """A point box with memory of its own."""
     return _filled(torch.Tensor.new_full, input, size, fill_value=fill_value, **kwargs)
-
-
-# --- refused ----------------------------------------------------------------------------------------------------------
-
-
-def _refuse(name: str, instead: str) -> None:
-    def refuse(*args: Any, **kwargs: Any) -> Any:
-        """A tensor that wraps two others has one shape from its beginning to its end."""
-        raise UnsupportedOpError(
-            f"torch.Tensor.{name} would change the shape or the memory of a box behind its bounds", f"instead: {instead}"
-        )
-
-    rule(name, family="refused")(refuse)
-
-
-for _name in ("unsqueeze", "squeeze", "transpose", "swapaxes", "swapdims", "t"):
-    _refuse(f"{_name}_", f"x = x.{_name}(...)")
-_refuse("resize_", "x = x.reshape(...), or torch.nn.functional.pad(x, ...) to make room")
-_refuse("resize_as_", "x = x.reshape_as(other)")
-_refuse("set_", "x = y, or x.copy_(y) to write values")
-_refuse("as_strided", "x.unfold(...), x.diagonal(...), x.expand(...) or an index: bounds need not be laid out alike")
-_refuse("as_strided_scatter", "x.index_put(...) or torch.slice_scatter(x, ...)")
 
 
 # --- conversions ------------------------------------------------------------------------------------------------------
