@@ -223,6 +223,9 @@ def covering_boxes(record: Op | None, dtype: torch.dtype, seed: int = 0) -> Inte
     notable = torch.tensor([*ends, *sizes, *(-size for size in sizes)], dtype=dtype)
     notable = notable[(notable >= low) & (notable <= high)].unique()
     lower, upper = torch.combinations(notable, with_replacement=True).unbind(1)
+    if low <= 0 <= high:  # the other zero
+        lower = torch.cat([lower, torch.tensor([-0.0, -0.0, -0.0, max(low, -1.0)], dtype=dtype)])
+        upper = torch.cat([upper, torch.tensor([-0.0, 0.0, min(high, 1.0), -0.0], dtype=dtype)])
     generator = torch.Generator().manual_seed(seed)
     centre = 3 * torch.randn(200, generator=generator, dtype=dtype)
     radius = 10.0 ** (5 * torch.rand(200, generator=generator, dtype=dtype) - 4)

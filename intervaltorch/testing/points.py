@@ -57,7 +57,8 @@ def sample_points(
             drawn.append((t - 0.5) * 10.0 ** (12 * torch.rand(t.shape, dtype=t.dtype, generator=generator) - 6))
     for number in critical:
         drawn.extend(torch.full_like(l, number) for number in neighbours(number, l.dtype))
-    return torch.minimum(torch.maximum(torch.stack(drawn), l), u)
+    # Adding 0 turns -0.0 into 0.0: they are one real number, but 1 / x tells them apart.
+    return torch.minimum(torch.maximum(torch.stack(drawn), l), u) + 0.0
 
 
 def _booleans(lower: Tensor, upper: Tensor, count: int, generator: torch.Generator | None) -> Tensor:
