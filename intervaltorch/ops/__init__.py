@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from . import affine, arithmetic, comparisons, elementwise, indexing, interpolation, metadata, pooling, sorting, structural
+from . import (
+    affine, arithmetic, attention, comparisons, dropout, elementwise, indexing, interpolation, metadata,
+    moments, normalization, pooling, reductions, softmax, sorting, structural,
+)  # fmt: skip
 
 __all__ = [
-    "affine", "arithmetic", "comparisons", "elementwise", "indexing", "interpolation", "metadata", "pooling", "sorting",
-    "structural",
+    "affine", "arithmetic", "attention", "comparisons", "dropout", "elementwise", "indexing", "interpolation",
+    "metadata", "moments", "normalization", "pooling", "reductions", "softmax", "sorting", "structural",
 ]  # fmt: skip

@@ -1,0 +1,123 @@
+r"""Scaled dot-product attention.
+
+The weights are a softmax, so an output is a mean of values: it lies in the product of the weights' box with the values'
+box, and between the least and the greatest value that is not masked. Both hold, hence their intersection does. Since the
+weights sum to 1, $\sum_j p_j v_j = m + \sum_j p_j (v_j - m)$ for every m; with m the mean value the product is tighter.
+"""
+
+from __future__ import annotations
+
+import math
+from math import inf
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box
+from ..errors import UnsupportedOpError
+from ._families import as_box, both, decided, intersect, rule
+from .affine import matmul
+from .arithmetic import add, mul, operand, sub
+from .softmax import softmax_box
+
+
+@rule(
+    F.scaled_dot_product_attention, torch.ops.aten.scaled_dot_product_attention,
+    formula=r"\mathrm{softmax}(Q K^\top / \sqrt d) V", family="attention", proven=True, sharp=False,
+)  # fmt: skip
+def scaled_dot_product_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+    scale: float | None = None, enable_gqa: bool = False,
+) -> Box:  # fmt: skip
+    """Exact for a single point, within the range of the unmasked values; sound but not the hull else."""
+    if dropout_p > 0:
+        raise UnsupportedOpError(
+            f"scaled_dot_product_attention with dropout_p={dropout_p} has no interval rule",
+            "pass dropout_p=0.0; in a module, switch to inference first: model.eval()",
+        )
+    if enable_gqa:
+        key, value = (_repeated(t, _shape(query)[-3] // _shape(t)[-3]) for t in (key, value))
+    scores = _scores(query, key, scale)
+    attn_mask = decided(attn_mask, "attn_mask") if _is_boolean(attn_mask) else attn_mask
+    if is_causal:
+        attn_mask = torch.ones(scores.lower.shape[-2:], dtype=torch.bool, device=scores.lower.device).tril()
+    allowed = _allowed(attn_mask)
+    if _is_boolean(attn_mask):
+        scores = Box(*(torch.where(attn_mask, bound, -inf) for bound in scores))
+    elif attn_mask is not None:
+        scores = add(scores, attn_mask)
+    weights = softmax_box(scores, -1, safe=True)
+    return _mean_of_values(weights, value, allowed)
+
+
+def _shape(x: Any) -> torch.Size:
+    return as_box(x).lower.shape
+
+
+def _is_boolean(mask: Any) -> bool:
+    return mask is not None and as_box(mask).lower.dtype is torch.bool
+
+
+def _repeated(x: Any, times: int) -> Any:
+    """Give each head of queries its head of keys or values."""
+    if not isinstance(x, Box):
+        return x.repeat_interleave(times, -3)
+    return both(torch.repeat_interleave, x, times, -3)
+
+
+def _scores(query: Any, key: Any, scale: float | None) -> Box:
+    transposed = Box(key.lower.mT, key.upper.mT) if isinstance(key, Box) else key.mT
+    products = matmul(query if isinstance(query, Box) or isinstance(key, Box) else as_box(query), transposed)
+    if scale is not None:
+        return mul(products, scale)
+    scale = 1 / math.sqrt(_shape(query)[-1])
+    if not rounding.outward():
+        return mul(products, scale)
+    # The real root lies between the neighbours of the computed one.
+    ends = operand(math.nextafter(scale, 0), products).lower, operand(math.nextafter(scale, 1 + scale), products).upper
+    return mul(products, Box(*ends))
+
+
+def _allowed(mask: Any) -> Tensor | None:
+    """Which keys each query may attend to; None for all."""
+    if mask is None or _is_boolean(mask):
+        return mask
+    possible = as_box(mask).upper > -inf
+    return None if bool(possible.all()) else possible
+
+
+# --- means of values --------------------------------------------------------------------------------------------------
+
+
+def _mean_of_values(weights: Box, value: Any, allowed: Tensor | None) -> Box:
+    values = as_box(value)
+    middle = ((values.lower + values.upper) / 2).mean(-2, keepdim=True).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    exact = isinstance(value, Box) or rounding.outward()
+    product = add(matmul(weights, sub(values, middle) if exact else value - middle), middle)
+    low, high = _least(values.lower, allowed), -_least(-values.upper, allowed)
+    within = intersect(product, Box(low, high))
+    if allowed is None:
+        return within
+    some = allowed.any(-1, keepdim=True)  # a query without keys gives 0
+    return Box(torch.where(some, within.lower, 0.0), torch.where(some, within.upper, 0.0))
+
+
+def _least(value: Tensor, allowed: Tensor | None, entries: int = 2**24) -> Tensor:
+    """The least value of the keys that each query may attend to, `(..., queries or 1, features)`.
+
+    Positions are found without autograd, for as many queries at once as `entries` comparisons allow; gathering the
+    values then keeps only their positions for the backward pass.
+    """
+    if allowed is None:
+        return value.amin(-2, keepdim=True)
+    batch = torch.broadcast_shapes(value.shape[:-2], allowed.shape[:-2])
+    value, allowed = value.expand(*batch, -1, -1), allowed.expand(*batch, -1, value.shape[-2])
+    chunk = max(1, entries // max(1, value.numel()))
+    with torch.no_grad():
+        found = [
+            torch.where(rows.unsqueeze(-1), value.unsqueeze(-3), inf).argmin(-2) for rows in allowed.split(chunk, -2)
+        ]
+    return value.gather(-2, torch.cat(found, -2))

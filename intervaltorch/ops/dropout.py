@@ -1,0 +1,84 @@
+"""Dropout: in training, one random mask for both bounds, since both belong to the same draw; else the identity."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+
+from .. import rounding
+from .._registry import Box
+from ._families import rule
+from .arithmetic import add, div, mul
+
+_RECORD: dict[str, Any] = {"family": "dropout", "proven": True}
+
+
+def _masked(function: Any, input: Box, p: float, train: bool) -> Box:
+    """Zero some entries and divide the others by 1 - p, with the mask that `function` draws for a plain tensor."""
+    if not train or p == 0:
+        return input
+    kept = function(torch.ones_like(input.lower.detach()), p, True) != 0
+    if p == 1:
+        return Box(torch.zeros_like(input.lower), torch.zeros_like(input.upper))
+    scaled = div(input, 1 - p)
+    return Box(torch.where(kept, scaled.lower, 0.0), torch.where(kept, scaled.upper, 0.0))
+
+
+@rule("dropout", formula=r"m x / (1 - p)", **_RECORD)
+def dropout(input: Box, p: float = 0.5, train: bool = True) -> Box:
+    """The hull for the mask that was drawn."""
+    return _masked(torch.dropout, input, p, train)
+
+
+@rule("feature_dropout", formula=r"m x / (1 - p)", **_RECORD)
+def feature_dropout(input: Box, p: float = 0.5, train: bool = True) -> Box:
+    """As `dropout`, by whole channels."""
+    return _masked(torch.feature_dropout, input, p, train)
+
+
+@rule("native_dropout", formula=r"m x / (1 - p)", **_RECORD)
+def native_dropout(input: Box, p: float, train: bool | None) -> tuple[Box, torch.Tensor]:
+    """The kernel of `dropout`, with its mask."""
+    _, mask = torch.native_dropout(torch.ones_like(input.lower.detach()), p, train)
+    return _masked(lambda ones, p, train: mask, input, p, train is not False), mask
+
+
+# --- alpha dropout ----------------------------------------------------------------------------------------------------
+
+_ALPHA = 1.7580993408473766  # the limit of SELU at -inf, negated (Klambauer et al. 2017, section 3)
+
+
+def _alpha_masked(function: Any, input: Box, p: float, train: bool) -> Box:
+    """Set some entries to SELU's limit -α, then restore mean 0 and variance 1 by y = a x + a α p."""
+    if not train or p == 0:
+        return input
+    at_zero = function(torch.zeros_like(input.lower.detach()), p, True)
+    if p == 1:
+        return Box(at_zero, at_zero.clone())
+    scale = 1 / math.sqrt((_ALPHA**2 * p + 1) * (1 - p))
+    # At 0 the kept entries give a α p > 0, the others a α (p - 1) < 0.
+    kept = at_zero > 0
+    moved = add(mul(input, _nearly(scale, input)), _nearly(scale * _ALPHA * p, input))
+    dropped = _nearly(scale * _ALPHA * (p - 1), input)
+    return Box(torch.where(kept, moved.lower, dropped.lower), torch.where(kept, moved.upper, dropped.upper))
+
+
+def _nearly(value: float, like: Box) -> Box:
+    """A constant computed in binary64 with an error of a few units in the last place, as a box that holds its real value."""
+    slack = 16 * 2.0**-53 * abs(value) if rounding.outward() else 0.0
+    low, high = (rounding.neighbour(v, like.lower.dtype, side) for v, side in ((value - slack, -math.inf), (value + slack, math.inf)))
+    return Box(like.lower.new_tensor(low), like.lower.new_tensor(high))
+
+
+@rule("alpha_dropout", formula=r"a (m x - (1 - m) \alpha) + b", **_RECORD)
+def alpha_dropout(input: Box, p: float = 0.5, train: bool = False) -> Box:
+    """The hull for the mask that was drawn."""
+    return _alpha_masked(torch.alpha_dropout, input, p, train)
+
+
+@rule("feature_alpha_dropout", formula=r"a (m x - (1 - m) \alpha) + b", **_RECORD)
+def feature_alpha_dropout(input: Box, p: float = 0.5, train: bool = False) -> Box:
+    """As `alpha_dropout`, by whole channels."""
+    return _alpha_masked(torch.feature_alpha_dropout, input, p, train)

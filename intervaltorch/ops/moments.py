@@ -1,0 +1,240 @@
+"""Norms, and how far the entries of a box spread about their mean: variance and standard deviation."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box
+from ..errors import DomainError
+from ..rounding import EXACT, Budget
+from ._families import rule
+from .reductions import ONE, above, below, floating, mean, size_of_reduction, sum_budget
+
+Dims = Any  # None, int, or tuple of int
+
+# --- norms ------------------------------------------------------------------------------------------------------------
+
+
+def magnitudes(x: Box) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest |x| in each entry."""
+    least = torch.maximum(x.lower, -x.upper)
+    return least.clamp(min=0), torch.maximum(-x.lower, x.upper)
+
+
+def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
+    """The error of a computed norm of n entries.
+
+    A relative error δ of the sum of powers gives δ/p of its root; n powers that underflow give (n·tiny)^(1/p).
+    """
+    if not rounding.outward() or abs(ord) == inf or ord == 0:
+        return EXACT
+    info = torch.finfo(dtype)
+    known = sum_budget(n, dtype)
+    if ord == 1:
+        return known
+    if ord == 2:
+        return Budget(relative=known.relative + 3, absolute=math.sqrt((n + 1) / info.tiny))
+    rounding.claim("vector_norm of this order", None)
+    share = max(1.0, 1 / abs(ord))
+    return Budget(relative=(known.relative + 16) * share + 16, absolute=(n * info.tiny) ** min(1.0, 1 / abs(ord)) / info.tiny)
+
+
+@rule(
+    "linalg_vector_norm", torch.linalg.vector_norm, formula=r"(\sum_i |x_i|^p)^{1/p}", family="reduction", proven=True,
+    function=torch.linalg.vector_norm, image=(0.0, inf),
+)  # fmt: skip
+def vector_norm(
+    x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
+) -> Any:  # fmt: skip
+    """Increasing in every |x|, for every order: the hull. Its rounding is proven for p = 0, 1, 2 and infinity."""
+    x = floating(x, dtype, "norm")
+    least, most = magnitudes(x)
+    lower = torch.linalg.vector_norm(least, ord, dim, keepdim)
+    upper = torch.linalg.vector_norm(most, ord, dim, keepdim)
+    if lower.numel() and ord >= 1:
+        # Powers may overflow where the norm does not; it is at least the largest entry.
+        lower = torch.where(torch.isinf(lower), torch.linalg.vector_norm(least, inf, dim, keepdim), lower)
+    budget = norm_budget(ord, size_of_reduction(least, lower), lower.dtype)
+    if budget is EXACT:
+        return Box(lower, upper)
+    return Box(torch.clamp(below(lower, budget), min=0), above(upper, budget))
+
+
+# --- deviations from the mean -----------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Deviations:
+    r"""What is known about $x - \bar x$ for the points x of a box, over some dimensions of n entries.
+
+    Attributes:
+        centred: the box moved by about its mean, which changes no deviation.
+        n: how many entries share a mean.
+        least: at most the Euclidean norm of the deviations of every point; keeps the dimensions.
+        most: at least that.
+    """
+
+    centred: Box
+    n: int
+    least: Tensor
+    most: Tensor
+
+
+def deviations(x: Box, dim: Dims, steps: int = 4) -> Deviations:
+    r"""Bound the norm of the deviations from the mean.
+
+    Above: $\|x - \bar x\| \le \|x - m\|$ for every number m, here the mean of the midpoints. The exact maximum is
+    NP-hard (Ferson et al. 2002, *Computing variance for interval data is NP-hard*).
+
+    Below: $\|x - \bar x\| \ge e^\top x / \|e\|$ for every e whose sum is 0 (Cauchy-Schwarz). The best e is the
+    deviation of the entries nearest to the number q that balances them, see `balance`; any other is sound.
+
+    Args:
+        x: the box.
+        dim: which dimensions hold the entries.
+        steps: of the search for q.
+    """
+    l, u = x
+    middle = _middle(x, dim)
+    z = Box(below(l - middle, ONE), above(u - middle, ONE))
+    n = size_of_reduction(l, middle)
+    most = torch.linalg.vector_norm(torch.maximum(-z.lower, z.upper), 2, dim, keepdim=True)
+    most = above(most, norm_budget(2, n, l.dtype))
+    return Deviations(z, n, _least_deviation(z, dim, n, steps), most)
+
+
+def _middle(x: Box, dim: Dims) -> Tensor:
+    """The mean of the midpoints; 0 where it is not finite, since any number will do."""
+    middle = (x.lower.mean(dim, keepdim=True) + x.upper.mean(dim, keepdim=True)) / 2
+    return middle.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
+    with torch.no_grad():
+        q = balance(z, dim, steps)
+        direction = torch.clamp(q, z.lower, z.upper) - q
+        direction -= direction.mean(dim, keepdim=True)
+        length = torch.linalg.vector_norm(direction, 2, dim, keepdim=True)
+        # An infinite or vanishing direction says nothing: the bound is then 0.
+        usable = (length > torch.finfo(length.dtype).tiny ** 0.5) & torch.isfinite(length)
+        direction = torch.where(usable, direction, 0.0)
+        length = torch.where(usable, above(length, norm_budget(2, n, length.dtype)), inf)
+    rises = direction > 0
+    reach = (direction * torch.where(rises, z.lower, torch.where(direction < 0, z.upper, 0.0))).sum(dim, keepdim=True)
+    if rounding.outward():
+        reach = rounding.down(reach, _reach_error(z, direction, dim, n))
+    return torch.clamp(below(torch.clamp(reach, min=0) / length, ONE), min=0)
+
+
+@torch.no_grad()
+def _reach_error(z: Box, direction: Tensor, dim: Dims, n: int) -> Tensor:
+    """The rounding of e·z, and what e·z̄ adds because the computed e does not sum to 0 exactly."""
+    info = torch.finfo(direction.dtype)
+    growth = 2 * rounding.gamma(n + 4, direction.dtype)
+    size = torch.maximum(-z.lower, z.upper)
+    total = (direction.abs() * torch.where(direction == 0, 0.0, size)).sum(dim, keepdim=True)
+    drift = direction.sum(dim, keepdim=True).abs() + growth * direction.abs().sum(dim, keepdim=True)
+    error = growth * total + drift * size.mean(dim, keepdim=True) * (1 + growth)
+    error = error * (1 + 8 * info.eps) + total * (2 * info.eps) + (n + 4) * info.tiny
+    return error.nan_to_num_(nan=inf, posinf=inf)
+
+
+@torch.no_grad()
+def balance(x: Box, dim: Dims, steps: int) -> Tensor:
+    r"""Find the q that minimises $\sum_i \mathrm{dist}(q, [l_i, u_i])^2$: where the pulls of all intervals balance.
+
+    The pull $\sum_i (\mathrm{clamp}(q, l_i, u_i) - q)$ falls piecewise linearly. Newton steps solve it in finitely many
+    steps; one that leaves the bracket known so far is replaced by the secant of the bracket.
+    """
+    q = _middle(x, dim)
+    low, high = torch.full_like(q, -inf), torch.full_like(q, inf)
+    pull_low, pull_high = torch.ones_like(q), -torch.ones_like(q)
+    for _ in range(steps):
+        pulls = torch.clamp(q, x.lower, x.upper) - q
+        pull = pulls.sum(dim, keepdim=True)
+        up = pull > 0
+        low, pull_low = torch.where(up, q, low), torch.where(up, pull, pull_low)
+        high, pull_high = torch.where(up, high, q), torch.where(up, pull_high, pull)
+        newton = q + pull / (pulls != 0).sum(dim, keepdim=True).clamp(min=1)
+        inside = ((newton > low) & (newton < high)) | torch.isinf(high - low) | (pull_low == pull_high)
+        q = torch.where(inside, newton, low + (high - low) * (pull_low / (pull_low - pull_high)))
+    return q
+
+
+# --- variance and standard deviation ----------------------------------------------------------------------------------
+
+
+def _arguments(dim: Dims, unbiased: bool | None, correction: float | None) -> tuple[Dims, float]:
+    """Sort out the three signatures of `torch.var`; `var(x, False)` means `unbiased=False`."""
+    if isinstance(dim, bool):
+        dim, unbiased = None, dim
+    if unbiased is not None:
+        correction = int(unbiased)
+    return (None if dim == () or dim == [] else dim), 1 if correction is None else correction
+
+
+def _spread(name: str, x: Any, dim: Dims, keepdim: bool, correction: float) -> Box:
+    """Bounds of the standard deviation."""
+    found = deviations(floating(x, None, name), dim, steps=8)
+    degrees = found.n - correction
+    if degrees <= 0 and found.least.numel():
+        raise DomainError(
+            f"{name} of {found.n} values with correction {correction} divides by {degrees}",
+            f"called with shape {tuple(x.lower.shape)}, dim={dim}",
+            "reduce more values, or pass correction=0 (unbiased=False)",
+        )
+    scale = math.sqrt(degrees)
+    lower, upper = below(found.least / scale, Budget(relative=1)), above(found.most / scale, Budget(relative=1))
+    lower = torch.clamp(lower, min=0)
+    if keepdim:
+        return Box(lower, upper)
+    return Box(_drop(lower, dim), _drop(upper, dim))
+
+
+def _drop(t: Tensor, dim: Dims) -> Tensor:
+    """Remove reduced dimensions."""
+    return t.reshape(()) if dim is None else t.squeeze(dim) if t.ndim else t
+
+
+@rule("std", formula=r"\sqrt{\sum_i (x_i - \bar x)^2 / (n - c)}", family="reduction", proven=True, sharp=False, image=(0.0, inf))
+def std(
+    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> Box:  # fmt: skip
+    """The lower bound is exact; the upper one sound (its exact value is NP-hard)."""
+    dim, correction = _arguments(dim, unbiased, correction)
+    return _spread("std", input, dim, keepdim, correction)
+
+
+@rule("var", formula=r"\sum_i (x_i - \bar x)^2 / (n - c)", family="reduction", proven=True, sharp=False, image=(0.0, inf))
+def var(
+    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> Box:  # fmt: skip
+    """The lower bound is exact; the upper one sound (its exact value is NP-hard)."""
+    dim, correction = _arguments(dim, unbiased, correction)
+    low, high = _spread("var", input, dim, keepdim, correction)
+    return Box(torch.clamp(below(low * low, ONE), min=0), above(high * high, ONE))
+
+
+@rule("var_mean", formula=r"(\mathrm{var}\, x, \bar x)", family="reduction", proven=True, sharp=False)
+def var_mean(
+    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Box, Box]:  # fmt: skip
+    """Variance and mean."""
+    dim, correction = _arguments(dim, unbiased, correction)
+    return var(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
+
+
+@rule("std_mean", formula=r"(\mathrm{std}\, x, \bar x)", family="reduction", proven=True, sharp=False)
+def std_mean(
+    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
+) -> tuple[Box, Box]:  # fmt: skip
+    """Standard deviation and mean."""
+    dim, correction = _arguments(dim, unbiased, correction)
+    return std(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)

@@ -1,0 +1,295 @@
+r"""Normalisation: numerator and denominator share the entries, so they are bounded together.
+
+*Uncentred* norms, $y_i = x_i / D(x_i, Q_i)$ with $Q_i$ made of the other entries alone: y increases in $x_i$ and moves
+towards 0 as $Q_i$ grows. $x_i$ and $Q_i$ are independent, so corners give the hull.
+
+*Mean-centred* norms, $y_i = c_i / \sqrt{S/n + \epsilon}$ with $c = x - \bar x$ and $S = \sum_j c_j^2$: the deviations of the
+others sum to $-c_i$, so $S \ge \frac{n}{n-1} c_i^2$ and
+
+$$y_i \le c / \sqrt{\max(\underline S / n, c^2 / (n-1)) + \epsilon} \text{ for } c = \max c_i \ge 0, \qquad
+y_i \le c / \sqrt{\overline S / n + \epsilon} \text{ otherwise,}$$
+
+which is at most $\sqrt{n-1}$ and exact for a single point. The bounds of $c_i$ and of S are each best possible from
+below and nearly so from above; that they need not be reached together is what is lost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import rounding
+from .._registry import OPS, Box
+from ..errors import UnsupportedOpError
+from ..rounding import Budget
+from . import elementwise as _elementwise  # whose rules are looked up below
+from ._families import rule
+from .arithmetic import add, div, mul, sub
+from .moments import deviations, magnitudes, var, vector_norm
+from .reductions import ONE, above, below, mean, sum_budget
+from .softmax import sum_of_others
+
+TWO = Budget(relative=1)
+rsqrt = OPS[torch.rsqrt].enclose
+
+
+def _reshaped(x: Any, *shape: int) -> Any:
+    """The same entries in another shape, of a box or tensor or None."""
+    return Box(x.lower.reshape(shape), x.upper.reshape(shape)) if isinstance(x, Box) else x if x is None else x.reshape(shape)
+
+
+def _clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
+    """Cut to [-limit, limit]; a quotient 0/0 says nothing more."""
+    if rounding.outward():
+        limit = rounding.neighbour(limit if limit.is_integer() else math.nextafter(limit, inf), lower.dtype, inf)
+    lower = torch.where(torch.isnan(lower), -limit, lower).clamp(-limit, limit)
+    return Box(lower, torch.where(torch.isnan(upper), limit, upper).clamp(-limit, limit))
+
+
+def _quotients(x: Box, divisor: Callable[[Tensor, Tensor], Tensor], limit: float) -> Box:
+    """Divide the ends of x by `divisor(end, large)`, where `large` asks for the largest divisor: it gives the value nearest 0."""
+    lower = x.lower / divisor(x.lower, x.lower > 0)
+    upper = x.upper / divisor(x.upper, x.upper < 0)
+    return _clipped(below(lower, ONE), above(upper, ONE), limit)
+
+
+def _root(x: Tensor) -> Tensor:
+    """The square root of x, 0 for x <= 0, without an infinite gradient at 0."""
+    return torch.where(x > 0, torch.where(x > 0, x, 1.0).sqrt(), 0.0)
+
+
+def _roots(small: Tensor, big: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounds of the roots of numbers bounded by `small` and `big`."""
+    return torch.clamp(below(_root(small), TWO), min=0), above(_root(big), TWO)
+
+
+def _scaled(y: Box, weight: Any, bias: Any) -> Box:
+    """Apply the affine part."""
+    y = y if weight is None else mul(y, weight)
+    return y if bias is None else add(y, bias)
+
+
+# --- mean-centred norms -----------------------------------------------------------------------------------------------
+
+
+def standardise(x: Box, dim: Any, eps: float) -> Box:
+    r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file."""
+    found = deviations(x, dim)
+    z, n = found.centred, found.n
+    # c_i = x_i - mean = (n-1)/n x_i - (sum of the others)/n: its own entry enters once.
+    average, own = mean(z, dim, keepdim=True), below((z.upper - z.lower) / n, TWO)
+    upper = above(above(z.upper - average.lower, ONE) - own, ONE)
+    lower = below(below(z.lower - average.upper, ONE) + own, ONE)
+    least, most = below(found.least.square() / n, TWO), above(found.most.square() / n, TWO)
+
+    def divisor(end: Tensor, large: Tensor) -> Tensor:
+        small = torch.maximum(least, below(end.square() / (n - 1), TWO) if n > 1 else end)
+        low, high = _roots(below(small + eps, TWO), above(most + eps, TWO))
+        return torch.where(large, high, low)
+
+    return _quotients(Box(lower, upper), divisor, math.sqrt(n - 1))
+
+
+_CENTRED: dict[str, Any] = {
+    "family": "normalization", "proven": True, "sharp": False, "formula": r"w \frac{x - \bar x}{\sqrt{\mathrm{var} + \epsilon}} + b",
+}  # fmt: skip
+
+
+@rule("layer_norm", also=(F.layer_norm,), function=F.layer_norm, **_CENTRED)
+def layer_norm(
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enable: bool = True
+) -> Box:  # fmt: skip
+    """Within ±√(n-1) before weight and bias; exact for a single point, sound but not the hull else."""
+    if not isinstance(input, Box):
+        input = Box(input, input)
+    dims = tuple(range(-len(tuple(normalized_shape)), 0))
+    return _scaled(standardise(input, dims, eps), weight, bias)
+
+
+@rule(torch.ops.aten.native_layer_norm, torch.native_layer_norm, **_CENTRED)
+def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Box, Box, Box]:
+    """The kernel of `layer_norm`, with mean and reciprocal standard deviation."""
+    dims = tuple(range(-len(tuple(normalized_shape)), 0))
+    return layer_norm(input, normalized_shape, weight, bias, eps), *_statistics(input, dims, eps)
+
+
+def _statistics(x: Box, dims: Any, eps: float) -> tuple[Box, Box]:
+    return mean(x, dims, keepdim=True), rsqrt(add(var(x, dims, correction=0, keepdim=True), eps))
+
+
+def _grouped(x: Box, groups: int, eps: float) -> Box:
+    """Standardise each of some groups of channels of each sample."""
+    shape = x.lower.shape
+    rows = _reshaped(x, shape[0], groups, math.prod(shape[1:]) // groups)
+    return _reshaped(standardise(rows, -1, eps), *shape)
+
+
+def _by_channel(parameter: Any, ndim: int) -> Any:
+    """Shape one value a channel for broadcasting against (batch, channels, ...)."""
+    return _reshaped(parameter, -1, *[1] * (ndim - 2))
+
+
+@rule("group_norm", also=(F.group_norm,), function=F.group_norm, **_CENTRED)
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
+) -> Box:  # fmt: skip
+    """As `layer_norm`, over groups of channels."""
+    if not isinstance(input, Box):
+        input = Box(input, input)
+    ndim = input.lower.ndim
+    return _scaled(_grouped(input, num_groups, eps), _by_channel(weight, ndim), _by_channel(bias, ndim))
+
+
+@rule(torch.ops.aten.native_group_norm, torch.native_group_norm, **_CENTRED)
+def native_group_norm(
+    input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
+) -> tuple[Box, Box, Box]:  # fmt: skip
+    """The kernel of `group_norm`, with mean and reciprocal standard deviation."""
+    centre, scale = _statistics(_reshaped(input, N, group, -1), -1, eps)
+    return group_norm(input, group, weight, bias, eps), _reshaped(centre, N, group), _reshaped(scale, N, group)
+
+
+# --- batch norm -------------------------------------------------------------------------------------------------------
+
+
+def _refuse_batch(name: str) -> UnsupportedOpError:
+    return UnsupportedOpError(
+        f"{name} in training mode: every output depends on the whole batch, and running statistics would be updated",
+        "switch to inference first: model.eval()",
+    )
+
+
+def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Box:
+    """An affine map of each channel: the hull."""
+    x = input if isinstance(input, Box) else Box(input, input)
+    mean, var, weight, bias = (_by_channel(p, x.lower.ndim) for p in (mean, var, weight, bias))
+    if rounding.outward() or isinstance(var, Box) or isinstance(weight, Box):
+        scale = rsqrt(add(var if isinstance(var, Box) else Box(var, var), eps))
+        return _scaled(mul(sub(x, mean), scale if weight is None else mul(scale, weight)), None, bias)
+    scale = torch.rsqrt(var + eps)
+    return _scaled(sub(x, mean), scale if weight is None else scale * weight, bias)
+
+
+_BATCH: dict[str, Any] = {**_CENTRED, "sharp": True, "formula": r"w \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b"}
+
+
+@rule(F.batch_norm, **_BATCH)
+def functional_batch_norm(
+    input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
+    momentum: float = 0.1, eps: float = 1e-5,
+) -> Box:  # fmt: skip
+    """The hull, with running statistics; refused in training mode."""
+    if training or running_mean is None or running_var is None:
+        raise _refuse_batch("batch_norm")
+    return _inference_norm(input, running_mean, running_var, weight, bias, eps)
+
+
+@rule("batch_norm", **_BATCH)
+def batch_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float,
+    cudnn_enabled: bool = True,
+) -> Box:  # fmt: skip
+    """`torch.nn.functional.batch_norm` with its arguments in ATen's order."""
+    return functional_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@rule("native_batch_norm", **_BATCH)
+def native_batch_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float
+) -> tuple[Box, Tensor, Tensor]:  # fmt: skip
+    """The kernel of `batch_norm`, which saves no statistics in inference."""
+    y = functional_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    return y, y.lower.new_empty(0), y.lower.new_empty(0)
+
+
+@rule(torch.ops.aten._native_batch_norm_legit_no_training, **_BATCH)
+def native_batch_norm_inference(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
+) -> tuple[Box, Tensor, Tensor]:  # fmt: skip
+    """The kernel of `batch_norm` in exported programs."""
+    return native_batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
+
+
+@rule(F.instance_norm, **_CENTRED)
+def functional_instance_norm(
+    input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
+    use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
+) -> Box:  # fmt: skip
+    """As `layer_norm` over the positions of a channel; the hull with running statistics."""
+    if not use_input_stats:
+        return _inference_norm(input, running_mean, running_var, weight, bias, eps)
+    if running_mean is not None or running_var is not None:
+        raise _refuse_batch("instance_norm")
+    channels = (input.lower if isinstance(input, Box) else input).shape[1]
+    return group_norm(input, channels, weight, bias, eps)
+
+
+@rule("instance_norm", **_CENTRED)
+def instance_norm(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool, momentum: float,
+    eps: float, cudnn_enabled: bool = True,
+) -> Box:  # fmt: skip
+    """`torch.nn.functional.instance_norm` with its arguments in ATen's order."""
+    return functional_instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
+
+
+# --- uncentred norms --------------------------------------------------------------------------------------------------
+
+
+@rule("rms_norm", also=(F.rms_norm,), function=F.rms_norm, formula=r"w x / \sqrt{\overline{x^2} + \epsilon}",
+      family="normalization", proven=True)  # fmt: skip
+def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Box:
+    """The hull; within ±√n before the weight."""
+    x = input if isinstance(input, Box) else Box(input, input)
+    shape, kept = x.lower.shape, x.lower.shape[: x.lower.ndim - len(tuple(normalized_shape))]
+    x = _reshaped(x, *kept, -1)
+    n, eps = x.lower.shape[-1], torch.finfo(x.lower.dtype).eps if eps is None else eps
+    least, most = (sum_of_others(m.square(), -1) for m in magnitudes(x))
+    known = _others_budget(n, least.dtype)
+
+    def divisor(end: Tensor, large: Tensor) -> Tensor:
+        # A sum that overflows is at least the largest number.
+        small, big = (end.square() + least).clamp(max=torch.finfo(end.dtype).max), end.square() + most
+        low, high = _roots(below(below(small / n, known) + eps, TWO), above(above(big / n, known) + eps, TWO))
+        return torch.where(large, high, low)
+
+    return _scaled(_reshaped(_quotients(x, divisor, math.sqrt(n)), *shape), weight, None)
+
+
+def _others_budget(n: int, dtype: torch.dtype) -> Budget:
+    """The error of a sum of squares made by `sum_of_others`, one more square and a division."""
+    known = sum_budget(n + 2, dtype)
+    return Budget(relative=2 * known.relative + 2, absolute=2 * known.absolute)
+
+
+@rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)
+def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Box:
+    """Within [-1, 1]; the hull for p = 1 and 2, a quotient of boxes for other orders."""
+    if p not in (1, 2) or not isinstance(dim, int):
+        norm = vector_norm(input, p, dim, keepdim=True)
+        quotient = div(input, Box(norm.lower.clamp(min=eps), norm.upper.clamp(min=eps)))
+        return _clipped(*quotient, 1.0) if p > 0 else quotient
+    least, most = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
+    known, dtype = _others_budget(input.lower.shape[dim], least.dtype), least.dtype
+
+    def divisor(end: Tensor, large: Tensor) -> Tensor:
+        small, big = below(_power(end, p) + least, known), above(_power(end, p) + most, known)
+        if p == 2:
+            small, big = _roots(small, big)
+        # The norm is at least |x|, which also serves where squares underflow or overflow.
+        small = torch.maximum(torch.where(torch.isinf(small), 0.0, small), end.abs())
+        return torch.where(
+            large, big.clamp(min=rounding.neighbour(eps, dtype, inf)), small.clamp(min=rounding.neighbour(eps, dtype, -inf))
+        )
+
+    return _quotients(input, divisor, 1.0)
+
+
+def _power(x: Tensor, p: float) -> Tensor:
+    return x.square() if p == 2 else x.abs()

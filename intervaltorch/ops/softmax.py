@@ -1,0 +1,163 @@
+r"""Softmax and its logarithm: the hull, without a difference of nearly equal sums.
+
+$$\mathrm{softmax}_i(x) = \sigma\Bigl(x_i - \log \sum_{j \ne i} e^{x_j}\Bigr)$$
+
+increases in $x_i$ and decreases in every other entry, so the upper bound is its value at $u_i$ and $l_j$.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box
+from ..errors import DomainError
+from ..rounding import Budget
+from ._families import rule
+from .reductions import floating
+
+
+def sum_of_others(v: Tensor, dim: int) -> Tensor:
+    r"""Compute $\sum_{j \ne i} v_j$ for non-negative v, with a relative error of at most twice that of a sum.
+
+    Where i is not the largest entry, the others sum to at least $v_i$, so the total minus $v_i$ keeps half the total.
+    The largest entry's others are summed without it.
+    """
+    largest = v.argmax(dim, keepdim=True)
+    rest = v.scatter(dim, largest, 0.0).sum(dim, keepdim=True)
+    return (v.sum(dim, keepdim=True) - v).scatter(dim, largest, rest)
+
+
+def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    r"""Return m and s with $\sum_{j \ne i} e^{v_j} = e^{m_i} s_i$ and $s_i \ge 1$; s is 0 where there are no others.
+
+    m is the largest of the others. It is a constant for autograd, since the sum does not depend on it.
+    """
+    with torch.no_grad():
+        top, at = v.max(dim, keepdim=True)
+        second = v.scatter(dim, at, -inf).amax(dim, keepdim=True)
+        top, second = _finite(top), _finite(second)
+    weights = torch.exp(v - top)
+    rest = torch.exp(v.scatter(dim, at, -inf) - second).sum(dim, keepdim=True)
+    # Not the largest itself: its total - 1 may be 0, and the logarithm would pass NaN to the gradient of `rest`.
+    sums = (weights.sum(dim, keepdim=True) - weights).scatter(dim, at, rest)
+    return torch.where(_is_at(v, at, dim), second, top), sums
+
+
+def _is_at(v: Tensor, at: Tensor, dim: int) -> Tensor:
+    return torch.zeros_like(v, dtype=torch.bool).scatter(dim, at, True)
+
+
+def _finite(largest: Tensor) -> Tensor:
+    """Shift by a finite number; the exponentials of infinite entries are then 0 and infinity."""
+    return largest.clamp(min=torch.finfo(largest.dtype).min, max=torch.finfo(largest.dtype).max)
+
+
+def _log_odds(x: Tensor, others: Tensor, dim: int) -> tuple[Tensor, Tensor | None]:
+    """Compute x_i - log of the sum of exponentials of the others, and in outward mode the error of it.
+
+    The sum s errs relatively by at most twice the error of a sum in [1, n] of exponentials, whose arguments' rounding
+    u·t_i adds up to at most u log n (see `logsumexp`); subtractions and logarithm add a rounding each.
+    """
+    largest, sums = _others(others, dim)
+    # Without others the odds are infinite; the inner `where` keeps the gradient of log finite there.
+    logs = torch.where(sums > 0, torch.log(torch.where(sums > 0, sums, 1.0)), -inf)
+    odds = x - largest - logs
+    if not rounding.outward():
+        return odds, None
+    with torch.no_grad():
+        n, info = x.shape[dim], torch.finfo(x.dtype)
+        relative = 4 * rounding.gamma(n + 2, x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
+        size = ((x - largest).abs() + 2 * logs.abs() + odds.abs()).nan_to_num_(nan=inf)
+        error = size * (info.eps * (1 + 8 * info.eps)) + (relative * (1 + 8 * info.eps) + info.tiny)
+        return odds, torch.where(sums > 0, error, 0.0)
+
+
+def _bounds(input: Box, dim: int, safe: bool) -> tuple[Tensor, Tensor]:
+    """Bounds of the log-odds of every entry; a NaN, from infinite entries, is the largest respectively smallest value."""
+    masked = input.upper == -inf
+    if not safe and input.upper.numel():
+        _check_masks(masked, dim)
+    lower, low_error = _log_odds(input.lower, input.upper, dim)
+    upper, high_error = _log_odds(input.upper, input.lower, dim)
+    if low_error is not None and high_error is not None:
+        lower, upper = lower - low_error, upper + high_error
+    lower = torch.where(torch.isnan(lower), -inf, lower)
+    upper = torch.where(torch.isnan(upper), inf, upper)
+    if input.lower.shape[dim] == 1:
+        lower = torch.full_like(lower, inf)
+    upper = torch.where(masked, -inf, upper)
+    # Both are computed alike, so only their rounding can exchange them.
+    return torch.where(lower > upper, upper, lower), upper
+
+
+def _check_masks(masked: Tensor, dim: int) -> None:
+    """Refuse rows in which every entry is -inf: torch gives NaN there."""
+    if torch.compiler.is_compiling():
+        return
+    rows = masked.all(dim)
+    if bool(rows.any()):
+        raise DomainError(
+            "softmax of a row whose entries are all -inf is NaN",
+            f"{int(rows.sum())} of {rows.numel()} rows are, the first at index {tuple(rows.nonzero()[0].tolist())}",
+            "leave at least one entry of every row unmasked",
+        )
+
+
+def softmax_box(input: Box, dim: int, safe: bool = False) -> Box:
+    """The hull of softmax; with `safe`, rows of -inf give 0."""
+    return _of_odds(torch.sigmoid, (0.0, 1.0), input, dim, safe)
+
+
+def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x: Box, dim: int, safe: bool) -> Box:
+    """Apply an increasing function with values in `image` to the log-odds; their infinite values give its ends exactly."""
+    if x.lower.ndim == 0:
+        row = _of_odds(function, image, Box(x.lower.reshape(1), x.upper.reshape(1)), 0, safe)
+        return Box(row.lower.reshape(()), row.upper.reshape(()))
+    odds = _bounds(x, dim, safe)
+    lower, upper = function(odds[0]), function(odds[1])
+    if rounding.outward():
+        lower, upper = rounding.widen(lower, upper, Budget(relative=6), image)
+        lower = torch.where(odds[0] == inf, image[1], lower)
+        upper = torch.where(odds[1] == -inf, image[0], upper)
+    return Box(lower, upper)
+
+
+@rule("softmax", formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0), function=torch.softmax)
+def softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
+    """Increasing in its own entry, decreasing in the others: the hull."""
+    return softmax_box(floating(input, dtype, "softmax"), dim)
+
+
+@rule(torch.ops.aten._softmax, formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0))
+def _softmax(self: Box, dim: int, half_to_float: bool) -> Box:
+    """The kernel of `softmax`."""
+    return softmax(self, dim, torch.float32 if half_to_float else None)
+
+
+@rule("_safe_softmax", formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0))
+def safe_softmax(self: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
+    """As `softmax`, but 0 in rows whose entries are all -inf."""
+    return softmax_box(floating(self, dtype, "softmax"), dim, safe=True)
+
+
+@rule(
+    "log_softmax", formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0),
+    function=torch.log_softmax,
+)  # fmt: skip
+def log_softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
+    """Increasing in its own entry, decreasing in the others: the hull."""
+    return _of_odds(F.logsigmoid, (-inf, 0.0), floating(input, dtype, "log_softmax"), dim, False)
+
+
+@rule(torch.ops.aten._log_softmax, formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0))
+def _log_softmax(self: Box, dim: int, half_to_float: bool) -> Box:
+    """The kernel of `log_softmax`."""
+    return log_softmax(self, dim, torch.float32 if half_to_float else None)
