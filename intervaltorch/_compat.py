@@ -19,6 +19,7 @@ __all__ = [
     "decomposition",
     "enable_reentrant_dispatch",
     "inside_custom_function",
+    "is_aten",
     "make_wrapper",
     "overload_packet",
     "readable",
@@ -45,8 +46,15 @@ def make_wrapper(cls: type, like: torch.Tensor) -> Any:
 
 
 def overload_packet(function: Any) -> Any:
-    """Return `aten.exp` for `aten.exp.default`; any other callable as it is."""
+    """Return `aten.exp` for `aten.exp.default` and for a custom op of `torch.library`; any other callable as it is."""
+    if isinstance(function, torch.library.CustomOpDef):
+        function = function._opoverload
     return function.overloadpacket if isinstance(function, torch._ops.OpOverload) else function
+
+
+def is_aten(function: Any) -> bool:
+    """Whether a callable is an operator of torch's C++ dispatcher, with all its overloads."""
+    return isinstance(function, torch._ops.OpOverloadPacket)
 
 
 def decomposition(function: Any) -> Callable[..., Any] | None:

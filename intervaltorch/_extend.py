@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.overrides import handle_torch_function, has_torch_function
+from torch.overrides import get_overridable_functions, handle_torch_function, has_torch_function
 
-from . import rounding
-from ._registry import Box, Op, add_op
+from . import _compat, rounding
+from ._registry import OPS, Box, Op, add_op, spellings
 from .errors import RegistrationError, UnsupportedOpError
 from .ops._families import check_domain, map_boxes, spanned
 from .rounding import Budget
@@ -59,8 +59,9 @@ def register(
         The function to call: for a Python function, a version that recognises interval tensors.
 
     Raises:
-        RegistrationError: if not exactly one of `monotone`, `critical` and `rule` is given, if a rule has a budget with an
-            `input` term (of which input?), or if the function already has a rule.
+        RegistrationError: if not exactly one of `monotone`, `critical` and `rule` is given, if an argument contradicts its
+            meaning, if a rule has a budget with an `input` term (of which input?), or if the function already has a
+            rule. At a call: if the function is not elementwise, or a rule returns no box.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -72,23 +73,14 @@ def register(
     """
     if function is None:
         return functools.partial(
-            register, formula=formula, monotone=monotone, critical=critical, rule=rule, domain=domain,
-            image=image, curvature=curvature, budget=budget,
+            register, formula=formula, monotone=monotone, critical=critical, rule=rule, domain=domain, image=image,
+            curvature=curvature, budget=budget,
         )  # fmt: skip
-    if sum(given is not None for given in (monotone, critical, rule)) != 1:
-        raise RegistrationError(
-            f"{function.__name__} needs exactly one of monotone=, critical= and rule=",
-            "monotone='increasing' for a function of one direction, critical=(...) for its turning points, rule= for the rest",
-        )
-    name = function.__name__
-    evaluate, own = function, inspect.isfunction(function) and not (function.__module__ or "").startswith("torch.")
-    if rule is not None and budget is not None and budget.input:
-        raise RegistrationError(
-            f"the rule of {name} has a budget with an input term, but a rule may have any inputs",
-            "state the error relative to the ends that the rule returns, or round them in the rule and pass EXACT",
-        )
-    points = critical or ()
-    parameter = next(iter(inspect.signature(function).parameters), "") if own else "input"
+    name = _name(function)
+    _check(name, monotone, critical, rule, domain, image, curvature, budget)
+    called, entries = _entries(function)
+    points = tuple(critical or ())
+    parameter = next(iter(inspect.signature(function).parameters), "") if inspect.isfunction(function) else "input"
 
     def enclose(*args: Any, **kwargs: Any) -> Any:
         if not args and parameter in kwargs:
@@ -97,23 +89,113 @@ def register(
         if domain != (-inf, inf) and first is not None:
             check_domain(name, first, domain)
         if rule is not None:
-            return map_boxes(lambda box: _complete(box, name, budget, image, None), rule(*args, **kwargs))
+            boxes = _boxed(name, rule(*args, **kwargs))
+            return map_boxes(lambda box: _complete(box, name, budget, image, None), boxes)
         if first is None or _holds_box((args[1:], kwargs)):
             raise UnsupportedOpError(
                 f"{name} is bounded as a function of its first argument alone",
                 "register it with rule= to bound it for intervals in other arguments",
             )
-        box = spanned(first, lambda x: evaluate(x, *args[1:], **kwargs), points, None, curvature)
-        return _complete(box, name, budget, image, first)
+
+        def evaluate(x: Tensor) -> Tensor:
+            y = function(x, *args[1:], **kwargs)
+            if not isinstance(y, Tensor) or y.shape != x.shape:
+                raise RegistrationError(
+                    f"{name} is not elementwise: it takes {tuple(x.shape)} to {tuple(getattr(y, 'shape', ()))}",
+                    "register it with rule=, which bounds any function",
+                )
+            return y
+
+        return _complete(spanned(first, evaluate, points, None, curvature), name, budget, image, first)
 
     family = f"{monotone}" if monotone else "rule" if critical is None else "piecewise monotone"
-    entry = _overridable(function) if own else function
     op = Op(
-        name, formula, family, enclose, evaluate, domain, image, curvature, points, budget, proven=budget is not None,
+        name, formula, family, enclose, function, domain, image, curvature, points, budget, proven=budget is not None,
         sharp=rule is None, note=inspect.getdoc(function) or "",
     )  # fmt: skip
-    add_op(op, [entry])
-    return entry
+    add_op(op, entries)
+    return called
+
+
+# --- what is registered -----------------------------------------------------------------------------------------------
+
+
+def _name(function: Any) -> str:
+    packet = _compat.overload_packet(function)
+    name = getattr(function, "__name__", None) or getattr(packet, "__name__", None)
+    if not callable(function) or name is None:
+        raise RegistrationError(
+            f"register takes a function with a name, not {type(function).__name__}",
+            "write it as a function with def; of a module, register the function that its forward calls",
+        )
+    return name
+
+
+def _check(
+    name: str, monotone: Any, critical: Any, rule: Any, domain: Any, image: Any, curvature: Any, budget: Budget | None
+) -> None:
+    """Raise RegistrationError for a record that contradicts itself."""
+    if sum(given is not None for given in (monotone, critical, rule)) != 1:
+        raise RegistrationError(
+            f"{name} needs exactly one of monotone=, critical= and rule=",
+            "monotone='increasing' for a function of one direction, critical=(...) for its turning points, rule= for the rest",
+        )
+    if monotone not in (None, "increasing", "decreasing"):
+        raise RegistrationError(f"monotone={monotone!r} for {name}", "it is 'increasing' or 'decreasing'")
+    if curvature not in (None, "convex", "concave"):
+        raise RegistrationError(f"curvature={curvature!r} for {name}", "it is 'convex' or 'concave'")
+    if critical is not None:
+        points = tuple(critical) if isinstance(critical, (tuple, list)) else None
+        if points is None or list(points) != sorted(set(points)):
+            raise RegistrationError(
+                f"critical={critical!r} for {name}", "it is a tuple of distinct points in increasing order, such as (0.0,)"
+            )
+    if rule is not None and not callable(rule):
+        raise RegistrationError(f"rule={rule!r} for {name} cannot be called", "it takes boxes and returns a Box")
+    for word, ends in (("domain", domain), ("image", image)):
+        if not (isinstance(ends, tuple) and len(ends) == 2 and ends[0] <= ends[1]):
+            raise RegistrationError(f"{word}={ends!r} for {name}", "it is a pair (low, high) with low <= high")
+    if rule is not None and budget is not None and budget.input:
+        raise RegistrationError(
+            f"the rule of {name} has a budget with an input term, but a rule may have any inputs",
+            "state the error relative to the ends that the rule returns, or round them in the rule and pass EXACT",
+        )
+
+
+@functools.lru_cache(maxsize=1)
+def _overridden_by_torch() -> frozenset[Any]:
+    """The functions that torch itself offers to tensor subclasses."""
+    return frozenset(f for functions in get_overridable_functions().values() for f in functions)
+
+
+def _entries(function: Any) -> tuple[Any, list[Any]]:
+    """The function to call, and the callables by which it reaches the dispatcher."""
+    packet = _compat.overload_packet(function)
+    if _compat.is_aten(packet):  # a custom op of torch.library
+        return function, [packet]
+    if function in OPS:
+        return function, [function]  # which is an error, told in full where ops are entered
+    if function not in _overridden_by_torch():
+        called = _overridable(function)
+        return called, [called]
+    found = spellings(function.__name__.removeprefix("special_"), functional=False)
+    return function, [function, *(f for f in found if f not in OPS and f != function)] if function in found else [function]
+
+
+# --- the results of rules ---------------------------------------------------------------------------------------------
+
+
+def _boxed(name: str, result: Any) -> Any:
+    """Raise RegistrationError unless a rule returned a box, or a tuple or dict that holds one."""
+    if not _holds_box(result) and _tensors_in(result):
+        raise RegistrationError(
+            f"the rule of {name} returned plain tensors", "return Box(lower, upper) from it, or a tuple of boxes"
+        )
+    return result
+
+
+def _tensors_in(result: Any) -> bool:
+    return next(_tensors(result), None) is not None
 
 
 def _complete(
