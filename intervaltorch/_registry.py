@@ -163,6 +163,7 @@ def spelled(function: Any) -> str:
         return str(function)
     name = getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
     module = getattr(function, "__module__", None) or ""
+    name = getattr(function, "__name__", name) if "<locals>" in name else name  # torch's boolean_dispatch
     name = name.replace("TensorBase.", "Tensor.").replace("_VariableFunctionsClass.", "")
     if name.startswith("Tensor."):
         return f"torch.{name}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import rounding
-from .._registry import Box
+from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError
 from ..rounding import CORRECTLY_ROUNDED
 from ._families import as_box, both, lower_of, map_boxes, rule, structural, upper_of
@@ -62,6 +63,20 @@ def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any)
     if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
         raise EscapeError("view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)")
     return Box(input.lower.view(*shape, **size), input.upper.view(*shape, **size))
+
+
+def _detach_in_place(input: Box) -> Box:
+    """Take both bounds out of the autograd graph: nothing is computed, so nothing is copied back."""
+    for bound in input:
+        bound.detach_()
+    return input
+
+
+_detached = [torch.detach_, torch.ops.aten.detach_]
+add_op(
+    Op("detach_", "x", "structural", _detach_in_place, torch.detach_, budget=rounding.EXACT, proven=True), _detached
+)
+OPS.update({function: dataclasses.replace(OPS[function], inplace=False) for function in _detached})
 
 
 # --- new tensors ------------------------------------------------------------------------------------------------------
