@@ -65,7 +65,7 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
         **kwargs: its keyword arguments.
 
     Returns:
-        `{module path: output}` in the order of completion; the model itself is `""`. An output is what the submodule
+        A dict of outputs by module path, in the order of completion; the model itself is `""`. An output is what the submodule
         returned, an interval tensor or a tuple, dict... of them, before later layers wrote into it. A module that runs
         several times has its outputs under its paths in turn, then under `path#2`, `path#3`... Scripted submodules
         take no hooks and are left out.
