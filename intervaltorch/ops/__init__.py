@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from . import (
-    affine, arithmetic, attention, comparisons, dropout, elementwise, indexing, interpolation, metadata,
-    moments, normalization, pooling, reductions, softmax, sorting, structural,
+    activations, affine, arithmetic, attention, comparisons, dropout, elementwise, indexing, interpolation, losses, metadata,
+    moments, normalization, pooling, powers, reductions, softmax, sorting, special, steps, structural,
 )  # fmt: skip
 
 __all__ = [
-    "affine", "arithmetic", "attention", "comparisons", "dropout", "elementwise", "indexing", "interpolation",
-    "metadata", "moments", "normalization", "pooling", "reductions", "softmax", "sorting", "structural",
+    "activations", "affine", "arithmetic", "attention", "comparisons", "dropout", "elementwise", "indexing", "interpolation", "losses",
+    "metadata", "moments", "normalization", "pooling", "powers", "reductions", "softmax",
+    "sorting", "special", "steps", "structural",
 ]  # fmt: skip

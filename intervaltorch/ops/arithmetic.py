@@ -1,7 +1,9 @@
-"""The four operations and what is made of them: sums, products, quotients, powers, clamps."""
+"""The four operations and what is made of them: sums, products, quotients, clamps."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -10,43 +12,93 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ..errors import UnsupportedOpError
 from ..rounding import CORRECTLY_ROUNDED, EXACT, Budget
-from ._families import as_box, both, increasing, monotone, piecewise_monotone, rule, spanned, unbounded
+from ._families import as_box, increasing, monotone, piecewise_monotone, rule, unbounded, untracked
 
 Operand = Any  # Box, tensor or number
 
-
-def rounded(lower: Tensor, upper: Tensor, budget: Budget = CORRECTLY_ROUNDED, image: tuple = (-inf, inf)) -> Box:
-    """Round computed bounds outward if the mode asks."""
-    if rounding.outward():
-        lower, upper = rounding.widen(lower, upper, budget, image)
-    return Box(lower, upper)
+SUM = Budget(relative=0.5, absolute=-1)
+"""Sums of floating-point numbers never underflow, and neither does the widening, itself a sum: no absolute term for
+either. So a sum that is exactly zero stays zero, and a sum of non-negative numbers stays non-negative."""
 
 
-def operand(x: Operand, like: Operand) -> Box:
-    """Return an operand as a box; a number that the dtype of `like` cannot hold becomes the interval around it.
+# --- operands and results ---------------------------------------------------------------------------------------------
 
-    In outward mode a Python number means its exact binary64 value.
+
+def rounded(
+    lower: Tensor,
+    upper: Tensor,
+    budget: Budget = CORRECTLY_ROUNDED,
+    image: tuple[float, float] = (-inf, inf),
+    signs: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    at: tuple[Tensor | None, Tensor | None] = (None, None),
+) -> Box:
+    """Round computed bounds outward if the mode asks.
+
+    Args:
+        lower: computed lower bounds, fresh.
+        upper: computed upper bounds, fresh.
+        budget: their rounding error.
+        image: closed range of the function.
+        signs: tells where the real values are known to be non-negative, and where non-positive; computed
+            bounds of that sign are not moved across zero.
+        at: arguments whose size enters `Budget.input` at the lower and at the upper bound.
     """
-    if isinstance(x, Box):
-        return x
-    if isinstance(x, Tensor) or not rounding.outward():
-        return Box(x, x)
-    other = as_box(like).lower
-    if isinstance(x, bool) or not isinstance(x, (int, float)) or not other.dtype.is_floating_point:
-        return Box(x, x)
-    low = high = torch.tensor(x, dtype=other.dtype, device=other.device)
-    if low.item() > x:
-        low = torch.nextafter(low, low.new_tensor(-inf))
-    elif high.item() < x:
-        high = torch.nextafter(high, high.new_tensor(inf))
+    if not rounding.outward():
+        return Box(lower, upper)
+    low, high = rounding.widen(lower, upper, budget, image, *at)
+    if signs is not None:
+        nonnegative, nonpositive = signs()
+        untracked(low).masked_fill_(nonnegative & (lower >= 0) & (low < 0), 0.0)
+        untracked(high).masked_fill_(nonpositive & (upper <= 0) & (high > 0), 0.0)
     return Box(low, high)
 
 
+def operand(x: Operand, like: Operand) -> Box:
+    """Return an operand as a box.
+
+    In outward mode a Python number means its exact binary64 value, and a tensor its exact values: what the dtype of the
+    result cannot hold becomes the interval around it.
+
+    Args:
+        x: box, tensor or number.
+        like: the other operand, which determines the dtype of the result.
+    """
+    box = as_box(x)
+    other = as_box(like).lower
+    if not rounding.outward() or not isinstance(other, Tensor):
+        return box
+    if isinstance(box.lower, Tensor):
+        return _converted(box, other)
+    if not isinstance(x, (int, float)) or not other.dtype.is_floating_point:
+        return box
+    low, high = (rounding.neighbour(x, other.dtype, towards) for towards in (-inf, inf))
+    return box if low == high else Box(other.new_full((), low), other.new_full((), high))
+
+
+def _converted(x: Box, other: Tensor) -> Box:
+    """Convert a box to the dtype that its combination with another tensor has, rounding outward."""
+    before, after = x.lower.dtype, torch.result_type(x.lower, other)
+    if before == after or before is torch.bool or not after.is_floating_point:
+        return x
+    if before.is_floating_point:
+        return Box(*rounding.cast(x.lower, x.upper, after)) if rounding.narrows(before, after) else x
+    if torch.equal(x.lower.to(after).to(before), x.lower):
+        return x
+    return Box(*rounding.widen(x.lower.to(after), x.upper.to(after), CORRECTLY_ROUNDED))
+
+
 def operands(x: Operand, y: Operand) -> tuple[Box, Box]:
-    """Return both operands as boxes; the same object gives the same box."""
+    """Return both operands as boxes."""
     return operand(x, y), operand(y, x)
+
+
+def as_tensors(x: Box, like: Box) -> Box:
+    """Return a number, as `operand` leaves one that is exact, as a tensor of the dtype of `like`."""
+    if isinstance(x.lower, Tensor):
+        return x
+    kind = like.lower.dtype if like.lower.is_floating_point() else torch.get_default_dtype()
+    return as_box(torch.full((), x.lower, dtype=kind, device=like.lower.device))
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------
@@ -57,8 +109,8 @@ def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Increasing in both arguments."""
     x, y = operands(input, other)
     if alpha != 1:
-        y = mul(y, alpha)
-    return rounded(*unbounded(x.lower + y.lower, x.upper + y.upper))
+        y = mul(as_tensors(y, x), alpha)
+    return rounded(*unbounded(x.lower + y.lower, x.upper + y.upper), SUM)
 
 
 @rule("sub", "subtract", "__sub__", "__isub__", formula=r"x - \alpha y", family="arithmetic", proven=True)
@@ -66,8 +118,8 @@ def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Increasing in the first argument, decreasing in the second; `x - x` is not recognised as zero."""
     x, y = operands(input, other)
     if alpha != 1:
-        y = mul(y, alpha)
-    return rounded(*unbounded(x.lower - y.upper, x.upper - y.lower))
+        y = mul(as_tensors(y, x), alpha)
+    return rounded(*unbounded(x.lower - y.upper, x.upper - y.lower), SUM)
 
 
 @rule("rsub", torch.Tensor.__rsub__, formula=r"y - \alpha x", family="arithmetic", proven=True)
@@ -84,27 +136,34 @@ increasing("positive", formula=r"x", budget=EXACT)
 
 @rule("mul", "multiply", "__mul__", "__imul__", "__rmul__", formula=r"x y", family="arithmetic", proven=True)
 def mul(input: Operand, other: Operand) -> Box:
-    """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of one object with itself, its square."""
+    """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of one object with itself, its square.
+
+    Multiplication by 0, 1, -1 and larger powers of two commits no rounding error.
+    """
     if input is other:
-        return square(input)
+        return square(as_box(input))
     x, y = operands(input, other)
-    if y.lower is y.upper:
-        return rounded(*_scaled(x, y.lower))
-    if x.lower is x.upper:
-        return rounded(*_scaled(y, x.lower))
-    return rounded(*unbounded(*_corners(torch.mul, x, y)))
+    if x.lower is x.upper and y.lower is not y.upper:
+        x, y = y, x
+    if y.lower is not y.upper:
+        return rounded(*unbounded(*corners(torch.mul, x, y)), signs=lambda: _signs(x, y))
+    if isinstance(y.lower, Tensor):
+        at_l, at_u = x.lower * y.lower, x.upper * y.lower
+        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+        return rounded(*unbounded(lower, upper), signs=lambda: _signs(x, y))
+    lower, upper = (x.lower, x.upper) if y.lower >= 0 else (x.upper, x.lower)
+    product = unbounded(lower * y.lower, upper * y.lower)
+    if y.lower == 0 or (abs(y.lower) >= 1 and math.frexp(y.lower)[0] in (0.5, -0.5)):
+        return _overflowed(product) if abs(y.lower) > 1 else product
+    return rounded(*product, signs=lambda: _signs(x, y))
 
 
-def _scaled(x: Box, factor: Any) -> Box:
-    """The products of an interval with a point: the ends exchange where the factor is negative."""
-    if not isinstance(factor, Tensor):
-        at_l, at_u = (x.lower, x.upper) if factor >= 0 else (x.upper, x.lower)
-        return unbounded(at_l * factor, at_u * factor)
-    at_l, at_u = x.lower * factor, x.upper * factor
-    return unbounded(torch.minimum(at_l, at_u), torch.maximum(at_l, at_u))
+def _overflowed(x: Box) -> Box:
+    """The box of results without rounding errors, some of which may exceed the largest number."""
+    return Box(rounding.down(x.lower, 0.0), rounding.up(x.upper, 0.0)) if rounding.outward() else x
 
 
-def _corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
+def corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
     """The hull of a function that is monotone in each argument alone: its extremes lie at corners."""
     ll, lu = function(x.lower, y.lower, **kwargs), function(x.lower, y.upper, **kwargs)
     ul, uu = function(x.upper, y.lower, **kwargs), function(x.upper, y.upper, **kwargs)
@@ -113,10 +172,17 @@ def _corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tens
     return lower, upper
 
 
+def _signs(x: Box, y: Box) -> tuple[Tensor, Tensor]:
+    """Where x y and x / y are non-negative, and where non-positive."""
+    x_positive, x_negative = x.lower >= 0, x.upper <= 0
+    y_positive, y_negative = y.lower >= 0, y.upper <= 0
+    return x_positive & y_positive | x_negative & y_negative, x_positive & y_negative | x_negative & y_positive
+
+
 square = piecewise_monotone(
     "square", formula=r"x^2", critical=(0.0,), image=(0.0, inf), curvature="convex", budget=CORRECTLY_ROUNDED
 )
-piecewise_monotone(
+absolute = piecewise_monotone(
     "abs", "absolute", torch.Tensor.__abs__, formula=r"|x|", critical=(0.0,), image=(0.0, inf), curvature="convex",
     budget=EXACT,
 )  # fmt: skip
@@ -125,19 +191,15 @@ piecewise_monotone(
 @rule("addcmul", formula=r"x + v a b", family="arithmetic", proven=True)
 def addcmul(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 1) -> Box:
     """A sum with a product; the hull unless an argument occurs twice."""
-    return add(input, mul(mul(tensor1, tensor2), value) if value != 1 else mul_any(tensor1, tensor2))
+    product = mul(tensor1, tensor2)
+    return add(input, mul(product, value) if value != 1 else product)
 
 
 @rule("addcdiv", formula=r"x + v a / b", family="arithmetic", proven=True)
 def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 1) -> Box:
-    """A sum with a quotient."""
+    """A sum with a quotient; the hull unless an argument occurs twice."""
     quotient = div(tensor1, tensor2)
     return add(input, mul(quotient, value) if value != 1 else quotient)
-
-
-def mul_any(x: Operand, y: Operand) -> Any:
-    """A product of which neither factor need be a box."""
-    return mul(as_box(x), y)
 
 
 # --- quotients --------------------------------------------------------------------------------------------------------
@@ -149,20 +211,48 @@ def mul_any(x: Operand, y: Operand) -> Any:
 )  # fmt: skip
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Box:
     """The hull of the four corner quotients; unbounded where the divisor contains 0."""
+    if rounding_mode not in (None, "floor", "trunc"):
+        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}")
     x, y = operands(input, other)
-    low, high = torch.as_tensor(y.lower), torch.as_tensor(y.upper)
-    if y.lower is y.upper:
-        at_l, at_u = torch.div(x.lower, y.lower), torch.div(x.upper, y.lower)
-        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+    if rounding_mode == "floor":
+        return _floored(*unbounded(*_quotient(x, y, rounding_mode="floor")))
+    if rounding_mode == "trunc" and not rounding.outward():
+        return unbounded(*_quotient(x, y, rounding_mode="trunc"))
+    divisor = y.lower if y.lower is y.upper and isinstance(y.lower, (int, float)) else 0
+    if math.frexp(divisor)[0] in (0.5, -0.5) and 2.0**-100 < abs(divisor) < 2.0**100:
+        quotient = mul(x, 1 / divisor)
     else:
-        lower, upper = _corners(torch.div, as_box(torch.as_tensor(x.lower)) if not isinstance(x.lower, Tensor) else x, y)
-    zero = (low <= 0) & (high >= 0)
-    lower, upper = torch.where(zero, -inf, lower), torch.where(zero, inf, upper)
-    quotient = rounded(*unbounded(lower, upper))
-    if rounding_mode is None:
-        return quotient
-    # Rounding a quotient to an integer is increasing in the quotient.
-    return Box(*(torch.floor(e) if rounding_mode == "floor" else torch.trunc(e) for e in quotient))
+        quotient = rounded(*unbounded(*_quotient(x, y)), signs=lambda: _signs(x, y))
+    # Truncation is increasing, and of the quotient as torch rounds it as well as of the real one.
+    return Box(*map(torch.trunc, quotient)) if rounding_mode == "trunc" else quotient
+
+
+def _quotient(x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """Computed bounds of x / y or of its rounding to an integer."""
+    x = as_tensors(x, y)
+    if y.lower is y.upper:
+        at_l, at_u = torch.div(x.lower, y.lower, **kwargs), torch.div(x.upper, y.lower, **kwargs)
+        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+        zero = y.lower == 0
+        if not isinstance(zero, Tensor):
+            return (torch.full_like(lower, -inf), torch.full_like(upper, inf)) if zero else (lower, upper)
+    else:
+        zero = (y.lower <= 0) & (y.upper >= 0)
+        # Dividing by 1 there keeps infinite derivatives out of the backward pass.
+        lower, upper = corners(torch.div, x, Box(*(end.masked_fill(zero, 1.0) for end in y)), **kwargs)
+    return torch.where(zero, -inf, lower), torch.where(zero, inf, upper)
+
+
+def _floored(lower: Tensor, upper: Tensor) -> Box:
+    """Bounds of an integer from computed floors of quotients.
+
+    torch computes the floor as (x - fmod(x, y)) / y, where fmod is exact, rounded to the nearest integer: exact
+    below about 1 / 8 eps, and within 3 eps above. The widened bounds are moved back to integers.
+    """
+    if not rounding.outward():
+        return Box(lower, upper)
+    lower, upper = rounding.widen(lower, upper, Budget(relative=3))
+    return Box(torch.ceil(lower), torch.floor(upper))
 
 
 @rule("floor_divide", "__floordiv__", "__ifloordiv__", formula=r"\lfloor x / y \rfloor", family="arithmetic", proven=True)
@@ -195,6 +285,28 @@ increasing("maximum", formula=r"\max(x, y)", budget=EXACT)
 increasing("minimum", formula=r"\min(x, y)", budget=EXACT)
 increasing("fmax", formula=r"\max(x, y)", budget=EXACT)
 increasing("fmin", formula=r"\min(x, y)", budget=EXACT)
-increasing("clamp", "clip", formula=r"\min(\max(x, a), b)", budget=EXACT)
-increasing("clamp_min", formula=r"\max(x, a)", budget=EXACT)
-increasing("clamp_max", formula=r"\min(x, b)", budget=EXACT)
+
+
+@rule("clamp", "clip", formula=r"\min(\max(x, a), b)", family="arithmetic", budget=EXACT, proven=True)
+def clamp(input: Operand, min: Operand | None = None, max: Operand | None = None) -> Box:
+    """Increasing in all arguments, each of which may be a box."""
+    x = as_box(input)
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: at least one of 'min' or 'max' must not be None")
+    for bound, keyword in ((min, "min"), (max, "max")):
+        if bound is not None:
+            low, high = operand(bound, x)
+            x = Box(torch.clamp(x.lower, **{keyword: low}), torch.clamp(x.upper, **{keyword: high}))
+    return x
+
+
+@rule("clamp_min", formula=r"\max(x, a)", family="arithmetic", budget=EXACT, proven=True)
+def clamp_min(input: Operand, min: Operand) -> Box:
+    """Increasing in both arguments."""
+    return clamp(input, min=min)
+
+
+@rule("clamp_max", formula=r"\min(x, b)", family="arithmetic", budget=EXACT, proven=True)
+def clamp_max(input: Operand, max: Operand) -> Box:
+    """Increasing in both arguments."""
+    return clamp(input, max=max)

@@ -1,0 +1,176 @@
+"""Powers, and functions of two arguments made of powers, exponentials and logarithms."""
+
+from __future__ import annotations
+
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._registry import Box
+from ..rounding import Budget
+from ._families import as_box, check_domain, hull, rule, unbounded
+from .arithmetic import (
+    CORRECTLY_ROUNDED,
+    Operand,
+    absolute,
+    add,
+    as_tensors,
+    corners,
+    div,
+    mul,
+    operand,
+    operands,
+    reciprocal,
+    rounded,
+    square,
+    sub,
+)
+from .elementwise import exp, exp2, log, log1p, sqrt
+
+POWER = Budget(relative=4)
+"""torch computes x**3 as x x x and x**-2 as 1 / (x x), where x x may lose digits to underflow: 2.1 eps measured."""
+
+
+# --- powers -----------------------------------------------------------------------------------------------------------
+
+
+@rule("pow", "__pow__", "__ipow__", formula="x^p", family="power", proven=True)
+def power(input: Operand, exponent: Operand) -> Box:
+    """The hull: monotone in x or |x| for one exponent, at the corners for intervals of both.
+
+    For integer exponents x may be negative; their negative powers are unbounded where the box contains 0.
+    """
+    x, p = operands(input, exponent)
+    x = as_tensors(x, p)
+    if p.lower is p.upper:
+        special = None if isinstance(p.lower, Tensor) else {2: square, 0.5: sqrt, -1: reciprocal}.get(p.lower)
+        return special(x) if special else _fixed_power(x, p.lower)
+    if not torch.compiler.is_compiling() and torch.equal(p.lower, p.upper) and bool((x.lower < 0).any()):
+        return _fixed_power(x, p.lower)
+    check_domain("x**p for intervals of exponents", x, (0.0, inf))
+    return rounded(*unbounded(*corners(torch.pow, x, p)), POWER, (0.0, inf))
+
+
+def _fixed_power(x: Box, p: Any) -> Box:
+    """x**p for a number or tensor p: monotone in |x| if p is even, else in x; falling where p is negative."""
+    integer = (p % 1 == 0) | (abs(p) == inf)
+    odd, even, negative = p % 2 == 1, integer & (p % 2 != 1), p < 0
+    check_domain("x**p for fractional p", Box(*(_pick(integer, torch.zeros_like(end), end) for end in x)), (0.0, inf))
+    size = absolute(x)
+    base = Box(*(_pick(even, *ends) for ends in zip(size, x)))
+    low, high = _pick(negative, base.upper, base.lower), _pick(negative, base.lower, base.upper)
+    # At a pole the power of 1 in its place keeps infinite derivatives out of the backward pass.
+    touches = (x.lower <= 0) & (x.upper >= 0)
+    pole, odd_pole = negative & integer & touches, negative & odd & touches
+    lower = torch.pow(low.masked_fill(odd_pole, 1.0), p).masked_fill(odd_pole, -inf)
+    upper = torch.pow(high.masked_fill(pole, 1.0), p).masked_fill(pole, inf)
+    return rounded(*unbounded(lower, upper), POWER, signs=lambda: (low >= 0, high <= 0))
+
+
+def _pick(condition: Any, x: Tensor, y: Tensor) -> Tensor:
+    """Choose entry by entry, or at once if the condition is a plain truth value."""
+    return torch.where(condition, x, y) if isinstance(condition, Tensor) else (x if condition else y)
+
+
+@rule(torch.Tensor.__rpow__, formula="p^x", family="power", proven=True)
+def rpow(input: Operand, other: Operand) -> Box:
+    """A power with its arguments exchanged."""
+    return power(other, input)
+
+
+@rule("float_power", formula="x^p", family="power", proven=True)
+def float_power(input: Operand, exponent: Operand) -> Box:
+    """A power in float64."""
+    return power(_double(input), _double(exponent))
+
+
+def _double(x: Operand) -> Operand:
+    if isinstance(x, Box):
+        return Box(x.lower.double(), x.upper.double())
+    return x.double() if isinstance(x, Tensor) else x
+
+
+@rule("ldexp", formula="x 2^n", family="power", proven=True)
+def ldexp(input: Operand, other: Operand) -> Box:
+    """A product with a power of two."""
+    if isinstance(other, Tensor) and not other.is_floating_point():
+        return mul(input, torch.pow(2.0, other))  # exact
+    return mul(input, power(2.0, as_box(other)))
+
+
+# --- distances and means ----------------------------------------------------------------------------------------------
+
+
+@rule("hypot", formula=r"\sqrt{x^2 + y^2}", family="power", image=(0.0, inf), proven=True)
+def hypot(input: Operand, other: Operand) -> Box:
+    """Increasing in |x| and |y|."""
+    x, y = (absolute(box) for box in operands(input, other))
+    # The derivative at the origin, which is a kink, is taken as 0.
+    origin = (x.lower == 0) & (y.lower == 0)
+    lower = torch.hypot(torch.where(origin, 1.0, x.lower), y.lower).masked_fill(origin, 0.0)
+    return rounded(lower, torch.hypot(x.upper, y.upper), Budget(2), (0.0, inf))
+
+
+@rule("lerp", formula="(1 - w) x + w y", family="power", proven=True)
+def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
+    """Affine in each argument: the hull of both ends of the weight."""
+    like = as_box(input)
+    w, one = operand(weight, like), as_tensors(as_box(1.0), like)
+    at_l, at_u = (add(mul(sub(one, v), input), mul(as_box(end), v)) for v in w)
+    return hull(at_l, at_u)
+
+
+# --- exponentials and logarithms of two arguments ---------------------------------------------------------------------
+
+
+@rule("logaddexp", formula=r"\log(e^x + e^y)", family="power", proven=True)
+def logaddexp(input: Operand, other: Operand) -> Box:
+    """Increasing in both arguments; as max(x, y) + log(1 + e^-|x-y|), which loses nothing where the sum is near 0."""
+    return _by_ends(lambda x, y: add(_largest(x, y), log1p(exp(_minus_distance(x, y)))), input, other)
+
+
+@rule("logaddexp2", formula=r"\log_2(2^x + 2^y)", family="power", proven=True)
+def logaddexp2(input: Operand, other: Operand) -> Box:
+    """Increasing in both arguments."""
+    ln2 = log(as_tensors(as_box(2.0), as_box(input)))
+    return _by_ends(lambda x, y: add(_largest(x, y), div(log1p(exp2(_minus_distance(x, y))), ln2)), input, other)
+
+
+def _by_ends(function: Any, input: Operand, other: Operand) -> Box:
+    """An increasing function of two arguments, given as a rule, at their lower and at their upper ends."""
+    x, y = operands(input, other)
+    at_l, at_u = (function(as_box(a), as_box(b)) for a, b in zip(x, y))
+    return Box(at_l.lower, at_u.upper)
+
+
+def _largest(x: Box, y: Box) -> Box:
+    return as_box(torch.maximum(x.lower, y.lower))
+
+
+def _minus_distance(x: Box, y: Box) -> Box:
+    distance = absolute(sub(x, y))
+    return Box(-distance.upper, -distance.lower)
+
+
+@rule("xlogy", formula=r"x \log y", family="power", proven=True)
+def xlogy(input: Operand, other: Operand) -> Box:
+    """The product of x and log y, which is 0 for x = 0."""
+    return _product_with_zero(input, log(as_tensors(as_box(other), as_box(input))))
+
+
+@rule("xlog1py", formula=r"x \log(1 + y)", family="power", proven=True)
+def xlog1py(input: Operand, other: Operand) -> Box:
+    """The product of x and log(1 + y), which is 0 for x = 0."""
+    return _product_with_zero(input, log1p(as_tensors(as_box(other), as_box(input))))
+
+
+def _product_with_zero(input: Operand, factor: Box) -> Box:
+    """The hull of the corner products, where 0 times infinity is 0."""
+    x = as_tensors(operand(input, factor), factor)
+
+    def product(a: Tensor, b: Tensor) -> Tensor:
+        return a * torch.where((a == 0) & torch.isinf(b), 0.0, b)
+
+    return rounded(*unbounded(*corners(product, x, factor)), CORRECTLY_ROUNDED)

@@ -1,0 +1,136 @@
+"""Special functions: the error function, gamma functions, Bessel functions, entropies, the sampling function."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from math import inf, pi
+
+import torch
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box
+from ..rounding import Budget
+from ._families import as_box, decreasing, increasing, piecewise_monotone, rule, spanned
+from .arithmetic import absolute, as_tensors, div, mul, rounded
+from .elementwise import sqrt
+
+# --- the normal distribution ------------------------------------------------------------------------------------------
+
+increasing("erf", formula=r"\operatorname{erf} x", image=(-1.0, 1.0), budget=Budget(2))
+erfc = decreasing("erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2))
+increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), budget=Budget(2))
+
+
+@rule("ndtr", formula=r"\Phi(x)", family="increasing", image=(0.0, 1.0), proven=True)
+def ndtr(input: Box) -> Box:
+    """Increasing, as erfc(-x / √2) / 2: far in the tail the rounding of x / √2 is felt, and bounded like any other."""
+    root = sqrt(as_tensors(as_box(2.0), input))
+    return mul(erfc(div(Box(-input.upper, -input.lower), root)), 0.5)
+
+
+# --- gamma functions --------------------------------------------------------------------------------------------------
+
+
+def _lgamma(x: Tensor) -> Tensor:
+    """The logarithm of the gamma function; beyond 10^30 as x (log x - 1), which overflows only where it does."""
+    return torch.where(x > 1e30, x * (torch.log(x) - 1), torch.lgamma(x.clamp(max=1e30)))
+
+
+@rule(
+    "lgamma", "gammaln", formula=r"\log |\Gamma(x)|", family="gamma", critical=(1.4616321449683623,), proven=True,
+    sharp=False,
+)  # fmt: skip
+def lgamma(input: Box) -> Box:
+    """Convex for x > 0, with its minimum -0.12148... at 1.46163...; boxes that reach 0 get the whole line."""
+    turn = (1.4616321449683623,)
+    return _right_of_zero(input, lambda x: spanned(x, _lgamma, turn, None, "convex", "lgamma", Budget(4)))
+
+
+@rule("digamma", "psi", formula=r"\psi(x)", family="gamma", sharp=False)
+def digamma(input: Box) -> Box:
+    """Increasing for x > 0; boxes that reach 0 and the poles beyond get the whole line."""
+
+    def ends(x: Box) -> Box:
+        lower, upper = torch.digamma(x.lower), torch.digamma(x.upper)
+        return rounded(lower, upper, rounding.claim("digamma", None), at=(*x,)) if rounding.outward() else Box(lower, upper)
+
+    return _right_of_zero(input, ends)
+
+
+def _right_of_zero(x: Box, enclose: Callable[[Box], Box]) -> Box:
+    """Apply a rule for positive boxes to those that are; the others get the whole line."""
+    outside = x.lower <= 0
+    lower, upper = enclose(Box(*(end.masked_fill(outside, 1.0) for end in x)))
+    return Box(lower.masked_fill(outside, -inf), upper.masked_fill(outside, inf))
+
+
+# --- Bessel functions and entropy -------------------------------------------------------------------------------------
+
+piecewise_monotone(
+    "i0", formula="I_0(x)", critical=(0.0,), image=(1.0, inf), curvature="convex", budget=Budget(8), limits=(inf, inf)
+)
+piecewise_monotone(
+    "i0e", formula="e^{-|x|} I_0(x)", critical=(0.0,), image=(0.0, 1.0), budget=Budget(8), limits=(0.0, 0.0)
+)
+increasing(
+    torch.special.i1, torch.ops.aten.special_i1, formula="I_1(x)", function=torch.special.i1, budget=Budget(20),
+    may_be_nan=True,
+)  # fmt: skip
+piecewise_monotone(
+    torch.special.i1e, torch.ops.aten.special_i1e, formula="e^{-|x|} I_1(x)", function=torch.special.i1e,
+    critical=(-1.5451272579925862, 1.5451272579925862), image=(-0.2192, 0.2192), budget=Budget(20), limits=(0.0, 0.0),
+)  # fmt: skip
+piecewise_monotone(
+    "entr", formula=r"-x \log x", critical=(1 / math.e,), image=(-inf, math.nextafter(1 / math.e, 1)), budget=Budget(3)
+)
+
+# --- the sampling function --------------------------------------------------------------------------------------------
+
+
+def _sinc(x: Tensor) -> Tensor:
+    """sin(πx) / πx for x ≠ 0 within 3 eps: x differs from its nearest integer n by an exact r, and sin πx = ± sin πr.
+
+    |r| is at most 1/2, where the sine keeps relative errors.
+    """
+    n = torch.round(x)
+    odd = torch.remainder(n, 2) == 1
+    return torch.where(odd, -1.0, 1.0) * torch.sin(pi * (x - n)) / (pi * x)
+
+
+@rule("sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6), image=(-0.21724, 1.0), proven=True)
+def sinc(input: Box) -> Box:
+    """The hull: even, with its maximum at 0 and ever smaller extremes c_k between k and k + 1, k = 1, 2...
+
+    At these tan πc = πc, so the extreme values are ±1 / √(1 + π²c²), positive for even k. Of those in a box the first
+    two exceed all later ones, so from |x| = a on three candidates suffice. Where floats lie too far apart to tell
+    even from odd the envelope ±1 / πa bounds wide boxes.
+    """
+    a, b = size = absolute(input)
+    at_a, at_b = (_filled(_sinc, end) for end in size)
+    values = _extremes_of_sinc(a.detach(), b.detach())
+    lower = torch.minimum(torch.minimum(at_a, at_b), values.nan_to_num(nan=inf).amin(0))
+    upper = torch.maximum(torch.maximum(at_a, at_b), values.nan_to_num(nan=-inf).amax(0))
+    return rounded(lower, upper.masked_fill(a == 0, 1.0), Budget(6), (-0.21724, 1.0))
+
+
+def _filled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Values with those of the limits at 0 and at infinity filled in, whose derivatives are 0."""
+    special = (x == 0) | x.isinf()
+    return torch.where(special, (x == 0).to(x.dtype), function(x.masked_fill(special, 1.0)))
+
+
+@torch.no_grad()
+def _extremes_of_sinc(a: Tensor, b: Tensor) -> Tensor:
+    """The first extreme values for |x| in [a, b], NaN in place of those outside, of shape `(5, *a.shape)`."""
+    candidates = torch.arange(3, dtype=a.dtype, device=a.device).reshape(3, *[1] * a.dim())
+    k = a.floor().clamp(1, 2.0**20) + candidates
+    c = k + 0.5 - 1 / (pi * pi * (k + 0.5))
+    for _ in range(3):  # Newton's method for c = k + 1/2 - arctan(1 / πc) / π, from an error of 2e-3
+        c = c - (c - k - 0.5 + torch.atan(1 / (pi * c)) / pi) * (1 + 1 / (pi * c) ** 2)
+    near = 8 * torch.finfo(a.dtype).eps
+    inside = (c * (1 - near) <= b) & (c * (1 + near) >= a) & (a <= 2.0**20)
+    values = torch.where(inside, (1 - 2 * (k % 2)) / torch.hypot(pi * c, torch.ones_like(c)), torch.nan)
+    envelope = torch.where((a > 2.0**20) & (a < b), 1 / (pi * a), torch.nan)
+    return torch.cat([values, envelope[None], -envelope[None]])
