@@ -238,7 +238,7 @@ def monotone(
 
     enclose.__name__ = name
     _enter(
-        names, also, functional, enclose, evaluate, formula=formula, family="monotone" if len(signs) > 1 else
+        names, also, functional, enclose, None, formula=formula, family="monotone" if len(signs) > 1 else
         ("decreasing" if signs == (-1,) else "increasing"), domain=domain, image=image, curvature=curvature,
         budget=budget, proven=budget is not None, note=note,
     )  # fmt: skip
@@ -306,7 +306,7 @@ def piecewise_monotone(
 
     enclose.__name__ = name
     _enter(
-        names, also, functional, enclose, evaluate, formula=formula, family="piecewise monotone", domain=domain,
+        names, also, functional, enclose, None, formula=formula, family="piecewise monotone", domain=domain,
         image=image, curvature=curvature, critical=critical, budget=budget, proven=budget is not None, note=note,
     )  # fmt: skip
     return enclose
@@ -372,7 +372,7 @@ def periodic(
 
     enclose.__name__ = names[0]
     _enter(
-        names, (), True, enclose, evaluate, formula=formula, family="periodic", image=image,
+        names, (), True, enclose, None, formula=formula, family="periodic", image=image,
         critical=(peak - math.pi, peak, peak + math.pi), budget=budget, proven=budget is not None, note=note,
     )  # fmt: skip
     return enclose
