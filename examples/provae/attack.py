@@ -58,8 +58,9 @@ def pgd(
     current = torch.clamp(lower + uniform * (upper - lower), lower, upper)
     for _ in range(steps + 1):
         current.requires_grad_()
-        score = sign * model.elbo(current, noise)
-        (gradient,) = torch.autograd.grad(score.sum(), current)
+        with torch.enable_grad():
+            score = sign * model.elbo(current, noise)
+            (gradient,) = torch.autograd.grad(score.sum(), current)
         current, score = current.detach(), score.detach()
         better = score < best_score
         best[better], best_score[better] = current[better], score[better]

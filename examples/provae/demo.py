@@ -16,6 +16,7 @@ from examples.provae.train import train
 
 RADII = (0.02, 0.05, 0.1)
 SAMPLES = 8
+STEPS = 40
 HEAD = ("model", "eps", "train certified", "test certified", "test ELBO", "attacked ELBO")
 
 
@@ -42,7 +43,7 @@ def run(folder: Path, *, threads: int = 1, seed: int = 0, say: Callable[[str], N
     findings, rows = {}, []
     for name, model in models.items():
         noise = draw_noise(model, splits.test, SAMPLES, seed)
-        findings[name] = [examine(model, splits.test, noise, eps, seed=seed) for eps in RADII]
+        findings[name] = [examine(model, splits.test, noise, eps, seed=seed, steps=STEPS) for eps in RADII]
         training_noise = draw_noise(model, splits.train, SAMPLES, seed)
         for found in findings[name]:
             training = certify(model, splits.train, training_noise, found.eps)
@@ -52,7 +53,7 @@ def run(folder: Path, *, threads: int = 1, seed: int = 0, say: Callable[[str], N
     say(
         f"\ncertified <= attacked <= clean holds for every model, every eps and every test image.\n"
         f"{report.fixed_noise_meaning(SAMPLES, seed, 'outward', clip=True)}\n"
-        "attacked: projected gradient descent, 40 steps, on the same ball with the same noise."
+        f"attacked: projected gradient descent, {STEPS} steps, on the same ball with the same noise."
     )
 
     figures.draw(models, findings, splits.test, folder)
