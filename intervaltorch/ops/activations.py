@@ -158,7 +158,7 @@ increasing("selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", imag
 
 GELU_TURN, GELU_LEAST = -0.75179152469356445745790494678, -0.169971207479903661693868470982
 TANH_GELU_TURN, TANH_GELU_LEAST = -0.752461422071020258487954448343, -0.170040750571254051069064127980
-SILU_TURN = -1.27846454276107379510935873902  # 1 + x + e^x = 0, so the least value is x + 1
+SILU_TURN, SILU_LEAST = -1.27846454276107379510935873902, -0.278464542761073795109358739023
 MISH_TURN, MISH_LEAST = -1.19243121451549521213758834074, -0.308843413017250407256628760229
 HARDSWISH_TURN = -1.5
 
@@ -175,15 +175,15 @@ def _below(least: float) -> tuple[float, float]:
 def gelu(input: Box, approximate: str = "none") -> Box:
     """Falls up to its turning point, rises after it; so does its approximation by tanh.
 
-    torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x.
+    torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10 the value
+    itself is below 1e-22, and the error no larger than at -10.
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")
     turn, least = (GELU_TURN, GELU_LEAST) if approximate == "none" else (TANH_GELU_TURN, TANH_GELU_LEAST)
-    return spanned(
-        input, lambda x: F.gelu(x, approximate=approximate), (turn,), (0.0, inf), None, "gelu", Budget(3, input=3),
-        _below(least),
-    )  # fmt: skip
+    lower, upper = spanned(input, lambda x: F.gelu(x, approximate=approximate), (turn,), (0.0, inf))
+    size = torch.maximum(input.lower.abs(), input.upper.abs()).clamp(max=10)
+    return rounded(lower, upper, Budget(3, input=3), _below(least), at=(size, size))
 
 
 def _hardswish(x: Tensor) -> Tensor:
@@ -193,7 +193,7 @@ def _hardswish(x: Tensor) -> Tensor:
 
 # Far left, e^-x overflows, which costs silu a value below 256 tiny.
 piecewise_monotone(
-    "silu", formula=r"x / (1 + e^{-x})", critical=(SILU_TURN,), image=_below(SILU_TURN + 1), limits=(0.0, inf),
+    "silu", formula=r"x / (1 + e^{-x})", critical=(SILU_TURN,), image=_below(SILU_LEAST), limits=(0.0, inf),
     budget=Budget(4, absolute=1024),
 )  # fmt: skip
 piecewise_monotone(

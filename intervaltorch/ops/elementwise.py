@@ -37,8 +37,9 @@ sqrt = increasing(
     "sqrt", formula=r"\sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="concave", budget=Budget(2)
 )
 decreasing(
-    "rsqrt", formula=r"1 / \sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="convex", budget=Budget(3)
-)
+    "rsqrt", formula=r"1 / \sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="convex", budget=Budget(3),
+    function=lambda x: torch.rsqrt(x + 0.0),  # not of the negative zero, where torch gives -inf
+)  # fmt: skip
 
 # --- trigonometric functions ------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Special functions: the error function, gamma functions, Bessel functions, entropies, the sampling function."""
+"""Special functions: the error function, gamma functions, entropy, the sampling function."""
 
 from __future__ import annotations
 
@@ -12,23 +12,14 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..rounding import Budget
-from ._families import as_box, decreasing, increasing, piecewise_monotone, rule, spanned
-from .arithmetic import absolute, as_tensors, div, mul, rounded
-from .elementwise import sqrt
+from ._families import decreasing, increasing, piecewise_monotone, rule, spanned
+from .arithmetic import absolute, rounded
 
-# --- the normal distribution ------------------------------------------------------------------------------------------
+# --- the error function -----------------------------------------------------------------------------------------------
 
 increasing("erf", formula=r"\operatorname{erf} x", image=(-1.0, 1.0), budget=Budget(2))
-erfc = decreasing("erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2))
+decreasing("erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2))
 increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), budget=Budget(2))
-
-
-@rule("ndtr", formula=r"\Phi(x)", family="increasing", image=(0.0, 1.0), proven=True)
-def ndtr(input: Box) -> Box:
-    """Increasing, as erfc(-x / √2) / 2: far in the tail the rounding of x / √2 is felt, and bounded like any other."""
-    root = sqrt(as_tensors(as_box(2.0), input))
-    return mul(erfc(div(Box(-input.upper, -input.lower), root)), 0.5)
-
 
 # --- gamma functions --------------------------------------------------------------------------------------------------
 
@@ -66,25 +57,12 @@ def _right_of_zero(x: Box, enclose: Callable[[Box], Box]) -> Box:
     return Box(lower.masked_fill(outside, -inf), upper.masked_fill(outside, inf))
 
 
-# --- Bessel functions and entropy -------------------------------------------------------------------------------------
+# --- entropy ----------------------------------------------------------------------------------------------------------
 
 piecewise_monotone(
-    "i0", formula="I_0(x)", critical=(0.0,), image=(1.0, inf), curvature="convex", budget=Budget(8), limits=(inf, inf)
-)
-piecewise_monotone(
-    "i0e", formula="e^{-|x|} I_0(x)", critical=(0.0,), image=(0.0, 1.0), budget=Budget(8), limits=(0.0, 0.0)
-)
-increasing(
-    torch.special.i1, torch.ops.aten.special_i1, formula="I_1(x)", function=torch.special.i1, budget=Budget(20),
-    may_be_nan=True,
+    "entr", formula=r"-x \log x", critical=(1 / math.e,), domain=(0.0, inf), image=(-inf, math.nextafter(1 / math.e, 1)),
+    curvature="concave", limits=(inf, -inf), budget=Budget(3),
 )  # fmt: skip
-piecewise_monotone(
-    torch.special.i1e, torch.ops.aten.special_i1e, formula="e^{-|x|} I_1(x)", function=torch.special.i1e,
-    critical=(-1.5451272579925862, 1.5451272579925862), image=(-0.2192, 0.2192), budget=Budget(20), limits=(0.0, 0.0),
-)  # fmt: skip
-piecewise_monotone(
-    "entr", formula=r"-x \log x", critical=(1 / math.e,), image=(-inf, math.nextafter(1 / math.e, 1)), budget=Budget(3)
-)
 
 # --- the sampling function --------------------------------------------------------------------------------------------
 
