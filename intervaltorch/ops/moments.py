@@ -40,7 +40,7 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     if ord == 1:
         return known
     if ord == 2:
-        return Budget(relative=known.relative + 3, absolute=math.sqrt((n + 1) / info.tiny))
+        return Budget(relative=known.relative + 3, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.claim("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
     return Budget(relative=(known.relative + 16) * share + 16, absolute=(n * info.tiny) ** min(1.0, 1 / abs(ord)) / info.tiny)

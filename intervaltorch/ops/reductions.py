@@ -31,8 +31,8 @@ def below(y: Tensor, budget: Budget) -> Tensor:
     """A lower bound of the real value of a computed `y` that errs by at most `budget`; `y` itself in nearest mode."""
     if not rounding.outward():
         return y
-    # An overflow says that the real value exceeds the largest number, up to the same relative error.
-    y = y.clamp(max=torch.finfo(y.dtype).max)
+    # An overflow says that the real value exceeds the largest number, up to the same relative error; NaN says nothing.
+    y = y.nan_to_num(nan=-inf, posinf=torch.finfo(y.dtype).max, neginf=-inf)
     return rounding.down(y, rounding.slack(y, budget))
 
 

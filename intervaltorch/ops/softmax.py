@@ -32,7 +32,9 @@ def sum_of_others(v: Tensor, dim: int) -> Tensor:
     """
     largest = v.argmax(dim, keepdim=True)
     rest = v.scatter(dim, largest, 0.0).sum(dim, keepdim=True)
-    return (v.sum(dim, keepdim=True) - v).scatter(dim, largest, rest)
+    others = v.sum(dim, keepdim=True) - v
+    # inf - inf: the largest entry, one of the others, is infinite.
+    return others.nan_to_num(nan=inf, posinf=inf).scatter(dim, largest, rest)
 
 
 def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -68,7 +70,7 @@ def _log_odds(x: Tensor, others: Tensor, dim: int) -> tuple[Tensor, Tensor | Non
     """
     largest, sums = _others(others, dim)
     # Without others the odds are infinite; the inner `where` keeps the gradient of log finite there.
-    logs = torch.where(sums > 0, torch.log(torch.where(sums > 0, sums, 1.0)), -inf)
+    logs = torch.where(sums == 0, -inf, torch.log(torch.where(sums == 0, 1.0, sums)))
     odds = x - largest - logs
     if not rounding.outward():
         return odds, None
@@ -77,7 +79,7 @@ def _log_odds(x: Tensor, others: Tensor, dim: int) -> tuple[Tensor, Tensor | Non
         relative = 4 * rounding.gamma(n + 2, x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
         size = ((x - largest).abs() + 2 * logs.abs() + odds.abs()).nan_to_num_(nan=inf)
         error = size * (info.eps * (1 + 8 * info.eps)) + (relative * (1 + 8 * info.eps) + info.tiny)
-        return odds, torch.where(sums > 0, error, 0.0)
+        return odds, torch.where(sums == 0, 0.0, error)
 
 
 def _bounds(input: Box, dim: int, safe: bool) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,130 @@
+"""Losses in which an argument occurs twice, so that composing them would be loose. Others run through their own bodies."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box
+from ..errors import UnsupportedOpError
+from ..rounding import Budget
+from ._families import as_box, check_domain, hull, rule
+from .arithmetic import mul, rounded, sub
+from .moments import magnitudes, vector_norm
+from .reductions import mean, sum_
+
+_NONE, _MEAN, _SUM = 0, 1, 2  # how ATen numbers the reductions
+
+
+def _reduced(loss: Box, reduction: int) -> Any:
+    return mean(loss) if reduction == _MEAN else sum_(loss) if reduction == _SUM else loss
+
+
+# --- functions of the distance ----------------------------------------------------------------------------------------
+
+
+def _of_distance(function: Any, input: Any, target: Any, reduction: int, *args: Any) -> Any:
+    """A loss that increases with |input - target|."""
+    ends = magnitudes(sub(as_box(input), target))
+    values = [function(end, torch.zeros_like(end), *args, reduction="none") for end in ends]
+    return _reduced(rounded(*values, Budget(relative=3), (0.0, inf)), reduction)
+
+
+@rule("smooth_l1_loss", formula=r"\ell_\beta(|x - y|)", family="loss", proven=True, function=F.smooth_l1_loss)
+def smooth_l1_loss(input: Any, target: Any, reduction: int = _MEAN, beta: float = 1.0) -> Any:
+    """Increasing in the distance: the hull."""
+    return _of_distance(lambda d, zero, reduction: F.smooth_l1_loss(d, zero, reduction=reduction, beta=beta), input, target, reduction)
+
+
+@rule("huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss)
+def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1.0) -> Any:
+    """Increasing in the distance: the hull."""
+    return _of_distance(lambda d, zero, reduction: F.huber_loss(d, zero, reduction=reduction, delta=delta), input, target, reduction)
+
+
+@rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True)
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
+    """The hull: the norms of all differences."""
+    first, second = as_box(x1), as_box(x2)
+    difference = sub(
+        Box(first.lower.unsqueeze(-2), first.upper.unsqueeze(-2)), Box(second.lower.unsqueeze(-3), second.upper.unsqueeze(-3))
+    )
+    return vector_norm(difference, p, -1)
+
+
+# --- cross entropies of two classes -----------------------------------------------------------------------------------
+
+
+def _over_corners(loss: Callable[..., Box], x: Box, *constants: Any) -> Box:
+    """A loss is linear in target and weights, so its extremes over a box of them lie at corners."""
+    ends = [tuple(c) if isinstance(c, Box) else (c,) for c in constants]
+    return functools.reduce(hull, [loss(x, *corner) for corner in itertools.product(*ends)])
+
+
+def _unimodal(value: Any, x: Box, at: Tensor, budget: Budget, size: Any) -> Box:
+    """The range of a function that falls up to `at` and rises from there."""
+    lowest = torch.maximum(torch.minimum(at, x.upper), x.lower)
+    lower, upper = value(lowest), torch.maximum(value(x.lower), value(x.upper))
+    lower, upper = lower.nan_to_num(nan=-inf, posinf=inf, neginf=-inf), upper.nan_to_num(nan=inf, posinf=inf, neginf=-inf)
+    if rounding.outward():
+        extent = size(torch.maximum(x.lower.abs(), x.upper.abs()))
+        lower, upper = rounding.widen(lower, upper, budget, at_lower=extent, at_upper=extent)
+    return Box(lower, upper)
+
+
+@rule(
+    "binary_cross_entropy_with_logits", formula=r"-w (p y \log \sigma(x) + (1 - y) \log \sigma(-x))", family="loss",
+    proven=True, function=F.binary_cross_entropy_with_logits,
+)  # fmt: skip
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = _MEAN
+) -> Any:  # fmt: skip
+    """Convex in the logit, least where the probability is that of the target: the hull."""
+
+    def loss(x: Box, y: Tensor, factor: Tensor | None) -> Box:
+        def value(t: Tensor) -> Tensor:
+            return F.binary_cross_entropy_with_logits(t, y, pos_weight=factor, reduction="none")
+
+        positive = torch.ones_like(y) if factor is None else factor
+
+        if bool((1 + (positive - 1) * y < 0).any()):
+            raise UnsupportedOpError(
+                "binary_cross_entropy_with_logits is not convex for targets outside [0, 1] with this pos_weight",
+                "clamp the targets to [0, 1]",
+            )
+        # The point may be off by some ulp: the loss is flat there, so it matters only to second order. Beyond [0, 1]
+        # the loss is monotone.
+        at = torch.log((positive * y).clamp(min=0)) - torch.log1p(-y.clamp(max=1))
+        terms = (1 + positive.abs()) * (1 + y.abs())
+        return _unimodal(value, x, at.to(x.lower.dtype), Budget(relative=4, input=8), lambda size: (1 + size) * terms)
+
+    result = _over_corners(loss, as_box(input), target, pos_weight)
+    return _reduced(result if weight is None else mul(result, weight), reduction)
+
+
+@rule(
+    "binary_cross_entropy", formula=r"-w (y \log x + (1 - y) \log(1 - x))", family="loss", proven=True,
+    function=F.binary_cross_entropy,
+)  # fmt: skip
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: int = _MEAN) -> Any:
+    """Falls up to the target and rises from there: the hull. Logarithms are cut at -100, as torch does."""
+    check_domain("binary_cross_entropy", input, (0.0, 1.0))
+
+    def loss(x: Box, y: Tensor) -> Box:
+        def value(t: Tensor) -> Tensor:
+            return F.binary_cross_entropy(t, y, reduction="none")
+
+        # Targets in [0, 1] weigh both logarithms with one sign; beyond, they may cancel, and each is at most 100.
+        terms = torch.where((y < 0) | (y > 1), 100 * (1 + 2 * y.abs()), 0.0)
+        return _unimodal(value, x, y, Budget(relative=8, input=8), lambda size: terms)
+
+    result = _over_corners(loss, as_box(input), target)
+    return _reduced(result if weight is None else mul(result, weight), reduction)
