@@ -1,6 +1,7 @@
 """Sphinx configuration. Nothing here needs the network, and every example in the documentation is run."""
 
 import doctest
+import re
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -70,6 +71,18 @@ class PythonDirective(TestcodeDirective):
         return super().run()
 
 
+def keep_colons(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Show a colon in a property's summary or under Returns as a dash.
+
+    Napoleon would take what precedes it for a type; types come from annotations here.
+    """
+    places = [0] if what == "property" else []
+    places += [i + 1 for i, line in enumerate(lines[:-1]) if line.strip() == "Returns:"]
+    for i in places:
+        lines[i] = re.sub(r"^((?:[^`:]|`[^`]*`)*): ", r"\1 – ", lines[i])
+
+
 def setup(app: Sphinx) -> None:
     """Make ```python fences executable; they still read as plain Markdown elsewhere."""
     app.add_directive("python", PythonDirective)
+    app.connect("autodoc-process-docstring", keep_colons, priority=400)
