@@ -21,6 +21,7 @@ __all__ = [
     "inside_custom_function",
     "is_aten",
     "make_wrapper",
+    "out_of_place",
     "overload_packet",
     "readable",
     "redispatch_function",
@@ -50,6 +51,11 @@ def overload_packet(function: Any) -> Any:
     if isinstance(function, torch.library.CustomOpDef):
         function = function._opoverload
     return function.overloadpacket if isinstance(function, torch._ops.OpOverload) else function
+
+
+def out_of_place(function: torch._ops.OpOverload) -> Any:
+    """Return `aten.exp` for `aten.exp_.default`, or None if there is no such operator."""
+    return getattr(torch.ops.aten, function.overloadpacket.__name__.removesuffix("_"), None)
 
 
 def is_aten(function: Any) -> bool:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from . import _compat, rounding
 from ._escapes import remedy
-from ._registry import OPS, Box, Spelling, spelled
+from ._registry import OPS, Box, Spelling, in_place, spelled
 from .errors import GradientWarning, UnsupportedOpError
 
 __all__ = ["dispatch", "dispatch_aten"]
@@ -37,6 +37,8 @@ def dispatch(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str
 def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Answer an ATen call that a C++ kernel made on intervals: by a rule or a decomposition of torch."""
     spelling = OPS.get(function.overloadpacket)
+    if spelling is None and remedy(function):
+        raise unsupported(cls, function, args, kwargs)
     if _compat.vmapping():
         raise UnsupportedOpError(
             f"{spelled(function)} cannot run on a box under torch.vmap",
@@ -47,6 +49,14 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
     with _compat.enable_reentrant_dispatch():
         if spelling is not None:
             return run(cls, spelling, args, kwargs)
+        functional = _compat.out_of_place(function) if in_place(function.overloadpacket) else None
+        if functional is not None:
+            if not isinstance(args[0], cls):
+                raise _no_place(function, args, kwargs)
+            # As in `_run_in_place`: what is saved for the backward pass must not be what is overwritten.
+            result = functional(args[0].clone(), *args[1:], **kwargs)
+            write(args[0]._box, result._box)
+            return args[0]
         decomposed = _compat.decomposition(function)
         if decomposed is not None:
             result = decomposed(*_as_points(cls, args), **_as_points(cls, kwargs))
@@ -99,11 +109,7 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
     name = None if args else "self" if "self" in kwargs else "input"
     target = args[0] if name is None else kwargs[name]
     if not isinstance(target, cls):
-        raise UnsupportedOpError(
-            f"{spelled(spelling.function)} would write an interval into a plain tensor, which cannot hold its bounds",
-            f"called with: {describe((*args, *kwargs.values()))}",
-            "make the destination a box first: IntervalTensor.point(tensor); or use the out-of-place operation",
-        )
+        raise _no_place(spelling.function, args, kwargs)
     box: Box = target._box  # type: ignore[attr-defined]
     clones: dict[int, Box] = {}
     if torch.is_grad_enabled():
@@ -183,6 +189,8 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
         raise unsupported(cls, function, args, kwargs)
     if remedy(function):
         raise unsupported(cls, function, args, kwargs)
+    if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
+        raise _no_place(function, args, kwargs)
     try:
         result = _compat.redispatch_function(function, types, _as_points(cls, args), _as_points(cls, kwargs))
     except UnsupportedOpError as error:
@@ -249,6 +257,15 @@ def unsupported(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -
         remedy(function)
         or "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
         " intervaltorch.supported_ops() lists what is there",
+    )
+
+
+def _no_place(function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedOpError:
+    """The error for an interval that is to be written into a plain tensor."""
+    return UnsupportedOpError(
+        f"{spelled(function)} would write an interval into a plain tensor, which cannot hold its bounds",
+        f"called with: {describe((*args, *kwargs.values()))}",
+        "make the destination a box first: IntervalTensor.point(tensor); or use the out-of-place operation",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable
@@ -229,6 +230,8 @@ def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
             return handle_torch_function(overridable, tensors, *args, **kwargs)
         return function(*args, **kwargs)
 
+    with contextlib.suppress(ValueError, TypeError):  # some builtins have none
+        overridable.__signature__ = inspect.signature(function)  # type: ignore[attr-defined]
     return overridable
 
 

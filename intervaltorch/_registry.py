@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from .errors import RegistrationError
 from .rounding import Budget
 
-__all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "spellings", "supported_ops"]
+__all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "in_place", "spellings", "supported_ops"]
 
 inf = float("inf")
 
@@ -140,15 +140,19 @@ def add_op(op: Op, functions: Iterable[Any], enclose_by: Callable[[Any], Callabl
     return op
 
 
-def _in_place(function: Any) -> tuple[bool, int | None]:
+def in_place(function: Any) -> bool:
+    """Whether a callable writes into its first argument: `__iadd__` and `add_` do, `__add__` and `_softmax` do not."""
     name = getattr(function, "__name__", "").removeprefix("special_")
+    return (name.endswith("_") and not name.endswith("__")) or name in _AUGMENTED
+
+
+def _in_place(function: Any) -> tuple[bool, int | None]:
+    """Whether a callable writes into its first argument, or the position of the argument that says so."""
     if inspect.isfunction(function):
-        parameters = list(inspect.signature(function).parameters)
+        parameters = list(inspect.signature(function, follow_wrapped=False).parameters)
         if "inplace" in parameters:
             return False, parameters.index("inplace")
-    # __iadd__ and add_ write into their first argument; __add__ and _softmax do not.
-    in_place = (name.endswith("_") and not name.endswith("__")) or name in _AUGMENTED
-    return in_place, None
+    return in_place(function), None
 
 
 _AUGMENTED = {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}

@@ -246,7 +246,7 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
         Raises:
             EscapeError: when a module asks for it, to attach a backward hook that would never run.
         """
-        if _compat.called_by_backward_hooks():
+        if self.requires_grad and _compat.called_by_backward_hooks():
             raise EscapeError(
                 "a backward hook of a module receives the gradient of one value, and a box has two",
                 "remove the hook, or register one on a bound in a forward hook: output.lower.register_hook(...)",
@@ -357,7 +357,9 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
         """Format as `repr` does; with a format for numbers, a single interval as `[lower, upper]`."""
         if spec and self.ndim == 0:
             return format_interval(self._box, spec)
-        return format(repr(self), spec)
+        if spec:
+            raise TypeError(f"a box of several entries has no format {spec!r}; format X.lower[i].item() and X.upper[i].item()")
+        return repr(self)
 
     # --- the doors of torch and NumPy ---------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from ._compat import tree_leaves, tree_map
 from ._tensor import IntervalTensor
-from .errors import IntervalError
+from .errors import GradientWarning, IntervalError
 
 __all__ = ["bound", "layer_bounds"]
 
@@ -47,6 +48,7 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
     """
     owner = getattr(function, "__self__", None)  # of a method such as model.encode
     model = next((m for m in (function, owner) if isinstance(m, nn.Module)), None)
+    _warn_of_scripts(model)
     with _located_errors(model):
         result = function(*inputs, **kwargs)
     if not _holds_interval([inputs, kwargs, list(model.parameters()) if model else [], result]):
@@ -99,6 +101,18 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
             stack.callback(module.register_forward_hook(record).remove)
         bound(model, *inputs, **kwargs)
     return outputs
+
+
+def _warn_of_scripts(model: nn.Module | None) -> None:
+    """Warn of TorchScript, whose optimised graphs run with grad off and detach their parameters, unseen from Python."""
+    scripts = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)] if model is not None else []
+    if torch.is_grad_enabled() and any(p.requires_grad for m in scripts for p in m.parameters()):
+        warnings.warn(
+            "a part of the model is TorchScript: its bounds are right, but from its second run on no gradient flows through"
+            " them. Use the module it was made from, or torch.no_grad().",
+            GradientWarning,
+            stacklevel=3,
+        )
 
 
 # --- trees of results -------------------------------------------------------------------------------------------------

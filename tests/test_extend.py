@@ -1,5 +1,6 @@
 """Functions of one's own: what `register` adds to the rule it is given."""
 
+import functools
 import math
 
 import pytest
@@ -84,3 +85,118 @@ def test_a_rule_checks_its_domain_and_refuses_a_budget_of_which_input():
         log_of_sum(box((-2.0, 0.0)))
     with pytest.raises(it.RegistrationError, match="input term"):
         it.register(lambda x: x, rule=lambda x: x, budget=it.Budget(input=1))
+
+
+# --- what can be registered, and what cannot --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "exactly one of"),
+        ({"monotone": "increasing", "critical": ()}, "exactly one of"),
+        ({"monotone": "up"}, "'increasing' or 'decreasing'"),
+        ({"critical": (1.0, 0.0)}, "increasing order"),
+        ({"critical": 0.0}, "tuple of distinct points"),
+        ({"critical": (0.0, 0.0)}, "distinct"),
+        ({"rule": 3}, "cannot be called"),
+        ({"monotone": "increasing", "domain": (1, 0)}, r"domain=\(1, 0\)"),
+        ({"monotone": "increasing", "image": 3}, "image=3"),
+        ({"monotone": "increasing", "curvature": "round"}, "'convex' or 'concave'"),
+    ],
+)
+def test_records_that_contradict_themselves_are_refused(arguments, message):
+    def some_function(x):
+        return x
+
+    with pytest.raises(it.RegistrationError, match=message) as caught:
+        it.register(some_function, **arguments)
+    assert "some_function" in str(caught.value)
+
+
+@pytest.mark.parametrize("thing", [3, torch.nn.ReLU(), functools.partial(torch.clamp, min=0)], ids=["number", "module", "partial"])
+def test_what_has_no_name_is_no_function(thing):
+    with pytest.raises(it.RegistrationError, match="function with a name"):
+        it.register(thing, monotone="increasing")
+
+
+@pytest.mark.parametrize("function", [torch.exp, torch.Tensor.exp, torch.ops.aten.exp, x_exp_x])
+def test_one_function_has_one_rule(function):
+    with pytest.raises(it.RegistrationError, match="already registered"):
+        it.register(function, monotone="increasing")
+
+
+def test_a_decorator_keeps_the_function():
+    assert x_exp_x.__name__ == "x_exp_x"
+    assert x_exp_x(torch.zeros(2)).tolist() == [0, 0]
+    op = next(op for op in it.supported_ops() if op.name == "x_exp_x")
+    assert (op.family, op.critical, op.budget) == ("piecewise monotone", (-1.0,), it.Budget(relative=3))
+
+
+def test_a_function_that_is_not_elementwise_is_found_out():
+    total = it.register(lambda x: x.sum(), monotone="increasing")
+    with pytest.raises(it.RegistrationError, match=r"not elementwise: it takes \(3,\) to \(\)"):
+        total(IntervalTensor(torch.zeros(3), torch.ones(3)))
+
+
+def test_a_rule_that_returns_no_box_is_found_out():
+    pair = it.register(lambda x: x, rule=lambda x: (x.lower, x.upper))
+    with pytest.raises(it.RegistrationError, match=r"plain tensors(.|\n)*return Box"):
+        pair(box((0.0, 1.0)))
+
+
+def test_rules_take_and_return_structures():
+    @it.register(rule=lambda xs, *, scale: {"sum": Box(xs[0].lower + xs[1].lower, xs[0].upper + xs[1].upper), "n": 2})
+    def tally(xs, *, scale):
+        return {"sum": xs[0] + xs[1], "n": 2}
+
+    X = box((0.0, 1.0))
+    result = tally([X, X], scale=1)
+    assert result["n"] == 2
+    assert result["sum"].upper.item() == 2
+
+
+def test_gradients_flow_through_registered_functions():
+    lower = torch.tensor([-2.0, 0.5], requires_grad=True)
+    x_exp_x(IntervalTensor(lower, lower + 0.1)).lower.sum().backward()
+    # Decreasing left of -1, so there the lower bound moves with the upper end, which is lower + 0.1.
+    ends = torch.tensor([-1.9, 0.5])
+    assert lower.grad.allclose((1 + ends) * ends.exp())
+
+
+def test_functions_of_torch_get_a_rule_under_every_spelling():
+    it.register(torch.special.scaled_modified_bessel_k1, monotone="decreasing", domain=(0.0, inf))
+    X = box((1.0, 2.0))
+    Y = torch.special.scaled_modified_bessel_k1(X)
+    assert Y.lower.equal(torch.special.scaled_modified_bessel_k1(X.upper))
+    assert torch.ops.aten.special_scaled_modified_bessel_k1(X).lower.equal(Y.lower)
+
+
+def test_custom_ops_get_a_rule():
+    @torch.library.custom_op("intervaltorch_tests::cube", mutates_args=())
+    def cube(x: torch.Tensor) -> torch.Tensor:
+        return x**3
+
+    X = box((-1.0, 2.0))
+    with pytest.raises(it.UnsupportedOpError, match="cube"):
+        cube(X)
+    assert it.register(cube, monotone="increasing") is cube
+    for call in (cube, torch.ops.intervaltorch_tests.cube):
+        assert (call(X).lower.item(), call(X).upper.item()) == (-1, 8)
+
+
+def test_a_function_with_an_inplace_flag_works_in_place():
+    @it.register(monotone="increasing")
+    def soft(x, inplace=False):
+        return x.mul_(2) if inplace else x * 2
+
+    X = box((0.0, 1.0))
+    assert soft(X, inplace=True) is X
+    assert X.upper.item() == 2
+
+
+def test_supported_ops_are_records_of_every_op():
+    ops = it.supported_ops()
+    assert len({id(op) for op in ops}) == len(ops)
+    assert {"exp", "linear", "add", "lt"} <= {op.name for op in ops}
+    assert all(op.family and op.spellings for op in ops)

@@ -1,0 +1,261 @@
+"""Bounds of functions and models: results of any structure, errors with their place, one box for each layer."""
+
+import collections
+import dataclasses
+import functools
+
+import pytest
+import torch
+from torch import nn
+
+import intervaltorch as it
+from intervaltorch import IntervalTensor, bound, layer_bounds
+
+
+def ball(*shape, radius=0.25):
+    return IntervalTensor.from_ball(torch.randn(*shape), radius)
+
+
+class Refusing(nn.Module):
+    """Uses an op that has no rule."""
+
+    def forward(self, x):
+        return torch.linalg.eigvals(x)
+
+
+class Recovering(nn.Module):
+    """Catches the error of a submodule, then goes on."""
+
+    def __init__(self, then):
+        super().__init__()
+        self.attempt, self.then = Refusing(), then
+
+    def forward(self, x):
+        try:
+            return self.attempt(x)
+        except it.UnsupportedOpError:
+            return self.then(x)
+
+
+def hooks_left(model):
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in model.modules())
+
+
+# --- results ----------------------------------------------------------------------------------------------------------
+
+Pair = collections.namedtuple("Pair", "mean std")
+
+
+@dataclasses.dataclass
+class Output:
+    logits: torch.Tensor
+    note: str
+
+
+def test_results_keep_their_structure():
+    x = ball(3)
+    programs = {
+        "tuple": lambda x: (x, x + 1, 2),
+        "dict": lambda x: {"a": x, "b": [x, None]},
+        "namedtuple": lambda x: Pair(x, x.exp()),
+        "dataclass": lambda x: Output(x * 2, "kept"),
+    }
+    assert isinstance(bound(programs["tuple"], x)[1], IntervalTensor)
+    assert bound(programs["tuple"], x)[2] == 2
+    assert isinstance(bound(programs["dict"], x)["b"][0], IntervalTensor)
+    assert isinstance(bound(programs["namedtuple"], x).std, IntervalTensor)
+    result = bound(programs["dataclass"], x)
+    assert result.note == "kept"
+    assert result.logits.upper.equal(2 * x.upper)
+
+
+def test_any_callable_is_bounded():
+    model, x = nn.Linear(3, 2), ball(4, 3)
+    expected = model(x)
+    for function in (model, model.forward, lambda x: model(x), functools.partial(nn.functional.linear, weight=model.weight)):
+        assert bound(function, x).shape == expected.shape
+    assert bound(lambda: model(x)).lower.equal(expected.lower)
+    assert bound(lambda *, x: x + 1, x=x).shape == (4, 3)
+    assert bound(lambda o: o.logits + 1, Output(x, "")).shape == (4, 3)
+
+
+def test_without_a_box_there_is_nothing_to_bound():
+    with pytest.raises(TypeError, match=r"from_ball\(x, radius\)"):
+        bound(nn.Linear(3, 2), torch.ones(3))
+
+
+def test_boxes_may_be_in_the_parameters():
+    model = nn.Linear(3, 2)
+    model.weight = nn.Parameter(ball(2, 3))
+    assert isinstance(bound(model, torch.ones(3)), IntervalTensor)
+
+
+def test_the_box_contains_the_values_at_points():
+    model = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 2))
+    X = ball(4, 3)
+    Y = bound(model, X)
+    for _ in range(50):
+        point = X.lower + torch.rand(4, 3) * X.width
+        slack = 1e-5 * Y.magnitude  # far above the rounding of sums of 8 and 3 terms, far below the width
+        assert ((Y.lower - slack <= model(point)) & (model(point) <= Y.upper + slack)).all()
+
+
+# --- errors -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "place"),
+    [
+        (Refusing(), r"in: \(the model\) \(Refusing\)"),
+        (nn.Sequential(nn.Linear(3, 3), nn.Sequential(nn.ReLU(), Refusing())), r"in: 1\.1 \(Refusing\)"),
+        (nn.Sequential(Recovering(nn.Linear(3, 3)), Refusing()), r"in: 1 \(Refusing\)"),
+        (Recovering(nn.Sequential(nn.ReLU(), Refusing())), r"in: then\.1 \(Refusing\)"),
+    ],
+)
+def test_errors_name_the_innermost_module(model, place):
+    with pytest.raises(it.UnsupportedOpError, match=place) as caught:
+        bound(model, ball(3, 3))
+    assert str(caught.value).count("in: ") == 1
+    assert hooks_left(model) == 0
+
+
+def test_errors_between_submodules_name_the_module_around_them():
+    class Taking(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(3, 3)
+
+        def forward(self, x):
+            return self.layer(x).log()
+
+    with pytest.raises(it.DomainError, match=r"in: 0 \(Taking\)"):
+        bound(nn.Sequential(Taking()), ball(2, 3))
+
+
+def test_errors_in_methods_are_located_too():
+    class Coder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = Refusing()
+
+        def encode(self, x):
+            return self.inner(x)
+
+    with pytest.raises(it.UnsupportedOpError, match=r"in: inner \(Refusing\)"):
+        bound(Coder().encode, ball(3, 3))
+
+
+def test_other_errors_pass_as_they_are():
+    model = nn.Sequential(nn.Linear(3, 3))
+    with pytest.raises(RuntimeError) as caught:
+        bound(model, ball(2, 5))
+    assert not isinstance(caught.value, it.IntervalError)
+    assert hooks_left(model) == 0
+
+
+def test_an_error_being_handled_is_not_taken_for_one_of_the_model():
+    try:
+        ball(3).item()
+    except it.EscapeError as error:
+        bound(nn.Linear(3, 2), ball(3))
+        assert error.module_path is None
+
+
+def test_the_users_hooks_and_mode_stay():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).train()
+    calls = []
+    model[0].register_forward_hook(lambda *a: calls.append(1))
+    torch.manual_seed(0)
+    bound(model, ball(2, 3))
+    assert calls == [1]
+    assert model.training
+    assert hooks_left(model) == 1
+
+
+# --- layers -----------------------------------------------------------------------------------------------------------
+
+
+def test_layer_bounds_are_those_of_one_forward_pass():
+    model = nn.Sequential(collections.OrderedDict(fc=nn.Linear(3, 4), act=nn.ReLU(), head=nn.Sequential(nn.Linear(4, 2))))
+    X = ball(5, 3)
+    layers = layer_bounds(model, X)
+    assert list(layers) == ["fc", "act", "head.0", "head", ""]
+    assert layers["fc"].lower.equal(model.fc(X).lower)
+    assert layers["act"].upper.equal(model.fc(X).relu().upper)
+    assert layers[""].lower.equal(model(X).lower)
+    assert hooks_left(model) == 0
+
+
+def test_layer_bounds_are_taken_before_later_layers_overwrite_them():
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(inplace=True))
+    X = ball(5, 3)
+    with torch.no_grad():
+        layers = layer_bounds(model, X)
+        assert layers["0"].lower.equal(model[0](X).lower)
+    assert (layers["0"].lower < 0).any()
+    assert (layers["1"].lower >= 0).all()
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.act, self.fc = nn.ReLU(), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.act(self.fc(self.act(x)))
+
+
+def test_modules_that_run_several_times_keep_every_output():
+    model, X = Twice(), ball(2, 3)
+    layers = layer_bounds(model, X)
+    assert list(layers) == ["act", "fc", "act#2", ""]
+    assert layers["act"].lower.equal(X.relu().lower)
+    assert layers["act#2"].lower.equal(layers[""].lower)
+
+
+def test_shared_modules_have_an_output_under_each_name():
+    shared = nn.Linear(3, 3)
+    layers = layer_bounds(nn.Sequential(shared, nn.ReLU(), shared), ball(2, 3))
+    assert list(layers) == ["0", "1", "2", ""]
+    assert not layers["0"].lower.equal(layers["2"].lower)
+
+
+def test_outputs_that_are_no_tensors_are_kept():
+    class Several(nn.Module):
+        def forward(self, x):
+            return Output(x * 2, "note"), {"x": x, "n": 3}, None
+
+    class Model(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.several = Several()
+
+        def forward(self, x):
+            output, rest, _ = self.several(x)
+            output.logits.zero_()
+            rest["x"].zero_()
+            return output.logits
+
+    output, rest, none = layer_bounds(Model(), ball(2, 3) + 10)["several"]
+    assert (output.logits.lower > 10).all()
+    assert (rest["x"].lower > 5).all()
+    assert (output.note, rest["n"], none) == ("note", 3, None)
+
+
+def test_layer_bounds_locate_errors_and_clean_up():
+    model = nn.Sequential(nn.Linear(3, 3), Refusing())
+    with pytest.raises(it.UnsupportedOpError, match=r"in: 1 \(Refusing\)"):
+        layer_bounds(model, ball(3, 3))
+    assert hooks_left(model) == 0
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_modules_are_bounded_and_lose_gradients_aloud():
+    plain = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    scripted, X = torch.jit.script(plain), ball(5, 3)
+    for _ in range(3):
+        with pytest.warns(it.GradientWarning, match="TorchScript"):
+            Y = bound(scripted, X)
+        torch.testing.assert_close(Y.lower, plain(X).lower)
+    with torch.no_grad():
+        assert list(layer_bounds(nn.Sequential(nn.Linear(3, 3), scripted), X)) == ["0", ""]
