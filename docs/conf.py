@@ -9,7 +9,8 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.ext.doctest import DoctestDirective, TestcodeDirective
 
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE / "_ext"), str(HERE.parent)]  # the table of operations; the examples
 
 project = "intervaltorch"
 author = "The intervaltorch authors"
