@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
+from typing import TypeAlias
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -15,7 +16,7 @@ from sphinx.util.docutils import SphinxDirective
 from intervaltorch import EXACT, Op, supported_ops
 
 REFUSED = "refused"
-Cell = nodes.Element | str | None
+Cell: TypeAlias = nodes.Element | str | None
 
 
 class OpTable(SphinxDirective):
