@@ -138,7 +138,7 @@ increasing("positive", formula=r"x", budget=EXACT)
 def mul(input: Operand, other: Operand) -> Box:
     """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of one object with itself, its square.
 
-    Multiplication by 0, 1, -1 and larger powers of two commits no rounding error.
+    Multiplication by 0 and by powers of two commits no rounding error.
     """
     if input is other:
         return square(as_box(input))
@@ -153,14 +153,17 @@ def mul(input: Operand, other: Operand) -> Box:
         return rounded(*unbounded(lower, upper), signs=lambda: _signs(x, y))
     lower, upper = (x.lower, x.upper) if y.lower >= 0 else (x.upper, x.lower)
     product = unbounded(lower * y.lower, upper * y.lower)
-    if y.lower == 0 or (abs(y.lower) >= 1 and math.frexp(y.lower)[0] in (0.5, -0.5)):
-        return _overflowed(product) if abs(y.lower) > 1 else product
-    return rounded(*product, signs=lambda: _signs(x, y))
+    if not rounding.outward() or y.lower == 0:
+        return product
+    widened = rounded(*product, signs=lambda: _signs(x, y))
+    return _scaled_exactly(product, widened) if math.frexp(y.lower)[0] in (0.5, -0.5) else widened
 
 
-def _overflowed(x: Box) -> Box:
-    """The box of results without rounding errors, some of which may exceed the largest number."""
-    return Box(rounding.down(x.lower, 0.0), rounding.up(x.upper, 0.0)) if rounding.outward() else x
+def _scaled_exactly(product: Box, widened: Box) -> Box:
+    """A product with a power of two, which is rounded only where it is below the normal numbers or overflows."""
+    info = torch.finfo(product.lower.dtype)
+    exact = [(end.abs() >= info.tiny) & (end.abs() <= info.max) for end in product]
+    return Box(*(torch.where(e, end, wide) for e, end, wide in zip(exact, product, widened)))
 
 
 def corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
