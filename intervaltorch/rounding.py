@@ -168,14 +168,30 @@ def gamma(n: int, dtype: torch.dtype) -> float:
     """Return Higham's γ(n) = nu / (1 - nu), with room for its own rounding.
 
     Raises:
-        UnprovenOpError: if nu >= 1/2: sums that long carry no useful bound in this dtype.
+        UnprovenOpError: if nu >= 1/2: sums that long carry no useful bound in this dtype; or if torch may compute in
+            less than this dtype's precision.
     """
+    _check_precision(dtype)
     nu = n * unit(dtype)
     if nu >= 0.5:
         raise UnprovenOpError(
             f"a sum of {n} terms has no rounding error bound in {dtype}", "convert the inputs to a wider dtype"
         )
     return nu / (1 - nu) * (1 + 4 * torch.finfo(torch.float64).eps)
+
+
+def _check_precision(dtype: torch.dtype) -> None:
+    """Refuse settings under which sums and products are not computed in the precision of their dtype."""
+    reason = None
+    if dtype not in (torch.float32, torch.float64):
+        reason, remedy = f"{dtype} sums have no error bound", "convert inputs and model to float32 or float64"
+    elif torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
+        reason, remedy = "autocast computes in half precision", "leave torch.autocast for outward bounds"
+    elif dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
+        reason = f"float32 products are computed in {torch.get_float32_matmul_precision()!r} precision"
+        remedy = 'call torch.set_float32_matmul_precision("highest")'
+    if reason is not None:
+        raise UnprovenOpError(f"outward bounds cannot be claimed: {reason}", remedy, 'or use rounding("nearest")')
 
 
 def down(y: Tensor, error: Tensor | float) -> Tensor:

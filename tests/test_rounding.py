@@ -161,3 +161,20 @@ def test_gamma_refuses_sums_without_a_bound():
     assert door.gamma(3, torch.float32) >= 3 * 2**-24
     with pytest.raises(UnprovenOpError, match="wider dtype"):
         door.gamma(2**24, torch.float32)
+
+
+def test_reduced_precision_is_refused():
+    x, weight = IntervalTensor.point(torch.ones(1, 2)), torch.ones(2, 2)
+    half = IntervalTensor.point(torch.ones(1, 2, dtype=torch.bfloat16))
+    with it.rounding("outward"):
+        with torch.autocast("cpu"), pytest.raises(UnprovenOpError, match="autocast"):
+            x @ weight
+        with pytest.raises(UnprovenOpError, match="bfloat16"):
+            half @ weight.bfloat16()
+        torch.set_float32_matmul_precision("high")
+        try:
+            with pytest.raises(UnprovenOpError, match="set_float32_matmul_precision"):
+                x @ weight
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        x @ weight

@@ -180,37 +180,37 @@ def _matrix_product(function: Any, input: Any, other: Any) -> Box:
     return affine(lambda a, b, _: function(a, b), input, other, None, _size(input, -1))
 
 
-@rule("matmul", "__matmul__", torch.linalg.matmul, formula="A B", family="affine", proven=True)
+@rule("matmul", "__matmul__", torch.linalg.matmul, formula="A B", family="affine", proven=True, sharp=False)
 def matmul(input: Any, other: Any) -> Box:
     """The hull if one factor is fixed; else at most 1.5 times as wide."""
     return _matrix_product(torch.matmul, input, other)
 
 
-@rule("__rmatmul__", formula="B A", family="affine", proven=True)
+@rule("__rmatmul__", formula="B A", family="affine", proven=True, sharp=False)
 def rmatmul(input: Any, other: Any) -> Box:
     """A product of matrices with its arguments exchanged."""
     return matmul(other, input)
 
 
-@rule("mm", formula="A B", family="affine", proven=True)
+@rule("mm", formula="A B", family="affine", proven=True, sharp=False)
 def mm(input: Any, mat2: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.mm, input, mat2)
 
 
-@rule("bmm", formula="A B", family="affine", proven=True)
+@rule("bmm", formula="A B", family="affine", proven=True, sharp=False)
 def bmm(input: Any, mat2: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.bmm, input, mat2)
 
 
-@rule("mv", formula="A x", family="affine", proven=True)
+@rule("mv", formula="A x", family="affine", proven=True, sharp=False)
 def mv(input: Any, vec: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.mv, input, vec)
 
 
-@rule("dot", "inner", "vdot", formula=r"x^\top y", family="affine", proven=True)
+@rule("dot", "inner", "vdot", formula=r"x^\top y", family="affine", proven=True, sharp=False)
 def dot(input: Any, other: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.inner, input, other)
@@ -230,19 +230,19 @@ def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
     return add(start if beta == 1 else mul(start, beta) if isinstance(start, Box) else start * beta, scaled)
 
 
-@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True)
+@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mm, mat1, mat2), beta, alpha)
 
 
-@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True)
+@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.bmm, batch1, batch2), beta, alpha)
 
 
-@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True)
+@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False)
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """A sum over the batch: the product of the batch laid out along the inner dimension."""
     left = _map(lambda a: a.transpose(0, 1).flatten(1), batch1)
@@ -250,7 +250,7 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
 
 
-@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True)
+@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False)
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mv, mat, vec), beta, alpha)
