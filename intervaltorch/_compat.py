@@ -14,6 +14,7 @@ from torch.overrides import enable_reentrant_dispatch, redispatch_function
 from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = [
+    "autocasting",
     "called_by_backward_hooks",
     "called_by_vmap",
     "decomposition",
@@ -38,7 +39,7 @@ def make_wrapper(cls: type, like: torch.Tensor) -> Any:
 
     Private, but the documented way to write a wrapper subclass (`torch.testing._internal.two_tensor` is the model).
     """
-    wrapper = torch.Tensor._make_wrapper_subclass(
+    wrapper: Any = torch.Tensor._make_wrapper_subclass(
         cls, like.shape, strides=like.stride(), dtype=like.dtype, device=like.device
     )
     # There is no memory to read: DLPack and kernels of C++ extensions get an error instead of a null pointer.
@@ -110,6 +111,11 @@ def called_by_backward_hooks() -> bool:
     if code.co_filename == torch.nn.modules.module.__file__:
         return code.co_name in ("inner", "_call_impl")
     return code.co_filename == torch.utils.hooks.__file__
+
+
+def autocasting() -> bool:
+    """Whether autocast is on for any kind of device; the public question is about one kind."""
+    return torch._C._is_any_autocast_enabled()
 
 
 def inside_custom_function() -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor
 from . import _compat, rounding
 from ._escapes import remedy
 from ._registry import OPS, Box, Spelling, in_place, spelled
-from .errors import GradientWarning, UnsupportedOpError
+from .errors import GradientWarning, UnprovenOpError, UnsupportedOpError
 
 __all__ = ["dispatch", "dispatch_aten"]
 
@@ -54,9 +54,10 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
             if not isinstance(args[0], cls):
                 raise _no_place(function, args, kwargs)
             # As in `_run_in_place`: what is saved for the backward pass must not be what is overwritten.
-            result = functional(args[0].clone(), *args[1:], **kwargs)
-            write(args[0]._box, result._box)
-            return args[0]
+            target: Any = args[0]
+            result = functional(target.clone(), *args[1:], **kwargs)
+            write(target._box, result._box)
+            return target
         decomposed = _compat.decomposition(function)
         if decomposed is not None:
             result = decomposed(*_as_points(cls, args), **_as_points(cls, kwargs))
@@ -67,6 +68,12 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
 
 def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Apply a rule, in place if the spelling says so, and wrap its boxes."""
+    if rounding.outward() and _compat.autocasting():
+        raise UnprovenOpError(
+            f"{spelled(spelling.function)} cannot be rounded outward under torch.autocast",
+            "it may compute in a narrower dtype than the error bounds are stated for",
+            'leave autocast off here, or use rounding("nearest")',
+        )
     if not torch.is_grad_enabled():
         _warn_lost_gradient(cls, spelling, args)
     if kwargs:
@@ -74,13 +81,14 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
             raise UnsupportedOpError(
                 f"{spelled(spelling.function)} does not write intervals into out=", "assign the result instead"
             )
-        kwargs = {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items() if name != "out"}
+        names = {} if inspect.isfunction(spelling.function) else _NUMPY_NAMES
+        kwargs = {names.get(name, name): value for name, value in kwargs.items() if name != "out"}
     inplace = spelling.inplace
     if spelling.inplace_position is not None:
         inplace, args, kwargs = _take_inplace(spelling.inplace_position, args, kwargs)
     if inplace:
         return _run_in_place(cls, spelling, args, kwargs)
-    boxes = [arg._box if type(arg) is cls else unwrap(cls, arg) for arg in args]
+    boxes = [arg._box if type(arg) is cls else unwrap(cls, arg) for arg in args]  # type: ignore[attr-defined]
     named = {name: unwrap(cls, value) for name, value in kwargs.items()} if kwargs else kwargs
     try:
         result = spelling.enclose(*boxes, **named)
@@ -89,7 +97,7 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
 
 
-_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # torch takes these spellings too
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # functions of torch in C++ take these too
 
 
 def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[bool, tuple, dict[str, Any]]:

@@ -9,7 +9,6 @@ from .errors import EscapeError
 __all__ = ["Refusals", "escape", "remedy"]
 
 _TAKE_A_BOUND = "take a bound first: Y.lower, Y.upper or Y.center are plain tensors"
-_DIFFERENTIATE = "differentiate a bound: Y.lower.sum().backward() or Y.upper.sum().backward()"
 
 
 def escape(what: str) -> EscapeError:
@@ -20,24 +19,6 @@ def escape(what: str) -> EscapeError:
 class Refusals:
     """Methods of a tensor that have no meaning for a box; each names the way out."""
 
-    def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refuse: a box has two values.
-
-        Raises:
-            EscapeError: always.
-        """
-        raise EscapeError("a box has two values, so backward() has no single meaning", _DIFFERENTIATE)
-
-    def register_hook(self, hook: Any) -> NoReturn:
-        """Refuse: gradients belong to the bounds.
-
-        Raises:
-            EscapeError: always.
-        """
-        raise EscapeError("a box has no gradient of its own", "register the hook on Y.lower or on Y.upper")
-
-    register_post_accumulate_grad_hook = register_hook
-
     def __contains__(self, value: Any) -> NoReturn:
         """Refuse: `in` asks about entries of a tensor, `contains` about points of a box."""
         raise EscapeError(
@@ -46,12 +27,15 @@ class Refusals:
         )  # fmt: skip
 
 
+_RAISES = "Raises:\n    EscapeError: always."
+
+
 def _refuse(name: str) -> Any:
     def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
         raise escape(f"{name}()")
 
     refuse.__name__ = name
-    refuse.__doc__ = f"Refuse `{name}`: a box is not one value, nor one block of memory.\n\nRaises:\n    EscapeError: always."
+    refuse.__doc__ = f"Refuse `{name}`: a box is not one value, nor one block of memory.\n\n" + _RAISES
     return refuse
 
 
@@ -78,8 +62,8 @@ _REMEDIES = {
     "resize_": "use x = x.reshape(size), or torch.nn.functional.pad(x, ...) to make room",
     "resize_as_": "use x = x.reshape_as(other)",
     "set_": "use x = y, or x.copy_(y) to write values",
-    "as_strided": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index, which do not read the layout of memory",
-    "as_strided_": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index, which do not read the layout of memory",
+    "as_strided": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index: they do not read memory as it lies",
+    "as_strided_": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index: they do not read memory as it lies",
     "as_strided_scatter": "use torch.slice_scatter, select_scatter or index_put",
     "fractional_max_pool2d": "its windows are random: use max_pool2d or adaptive_max_pool2d",
     "fractional_max_pool3d": "its windows are random: use max_pool3d or adaptive_max_pool3d",

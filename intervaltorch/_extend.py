@@ -39,8 +39,9 @@ def register(
 
     Use it as a decorator, or call it with the function. A function registered by direction or critical points is
     elementwise in its first argument; its bounds are the hull of its range, because it is monotone between neighbours
-    among the ends of the box and the critical points inside. A rule bounds anything: it takes the function's own arguments
-    with `Box(lower, upper)` pairs of plain tensors in place of interval tensors, and returns a `Box` (or a tuple of them).
+    among the ends of the box and the critical points inside. A rule bounds anything: it takes the function's own
+    arguments with `Box(lower, upper)` pairs of plain tensors in place of interval tensors, and returns a `Box` (or a
+    tuple of them).
 
     Where the computed ends are NaN, as `x e^x` at -inf, the box is unbounded up to the image.
 
@@ -60,8 +61,8 @@ def register(
         The function to call: for a Python function, a version that recognises interval tensors.
 
     Raises:
-        RegistrationError: if not exactly one of `monotone`, `critical` and `rule` is given, if an argument contradicts its
-            meaning, if a rule has a budget with an `input` term (of which input?), or if the function already has a
+        RegistrationError: if not exactly one of `monotone`, `critical` and `rule` is given, if an argument contradicts
+            its meaning, if a rule has a budget with an `input` term (of which input?), or if the function already has a
             rule. At a call: if the function is not elementwise, or a rule returns no box.
 
     Example:
@@ -81,7 +82,9 @@ def register(
     _check(name, monotone, critical, rule, domain, image, curvature, budget)
     called, entries = _entries(function)
     points = tuple(critical or ())
-    parameter = next(iter(inspect.signature(function).parameters), "") if inspect.isfunction(function) else "input"
+    parameter = (
+        next(iter(inspect.signature(function).parameters), "") if inspect.isfunction(function) else "input"
+    )
 
     def enclose(*args: Any, **kwargs: Any) -> Any:
         if not args and parameter in kwargs:
@@ -133,13 +136,21 @@ def _name(function: Any) -> str:
 
 
 def _check(
-    name: str, monotone: Any, critical: Any, rule: Any, domain: Any, image: Any, curvature: Any, budget: Budget | None
+    name: str,
+    monotone: Any,
+    critical: Any,
+    rule: Any,
+    domain: Any,
+    image: Any,
+    curvature: Any,
+    budget: Budget | None,
 ) -> None:
     """Raise RegistrationError for a record that contradicts itself."""
     if sum(given is not None for given in (monotone, critical, rule)) != 1:
         raise RegistrationError(
             f"{name} needs exactly one of monotone=, critical= and rule=",
-            "monotone='increasing' for a function of one direction, critical=(...) for its turning points, rule= for the rest",
+            "monotone='increasing' for a function of one direction, critical=(...) for its turning points,"
+            " rule= for the rest",
         )
     if monotone not in (None, "increasing", "decreasing"):
         raise RegistrationError(f"monotone={monotone!r} for {name}", "it is 'increasing' or 'decreasing'")
@@ -149,13 +160,18 @@ def _check(
         points = tuple(critical) if isinstance(critical, (tuple, list)) else None
         if points is None or list(points) != sorted(set(points)):
             raise RegistrationError(
-                f"critical={critical!r} for {name}", "it is a tuple of distinct points in increasing order, such as (0.0,)"
+                f"critical={critical!r} for {name}",
+                "it is a tuple of distinct points in increasing order, such as (0.0,)",
             )
     if rule is not None and not callable(rule):
-        raise RegistrationError(f"rule={rule!r} for {name} cannot be called", "it takes boxes and returns a Box")
+        raise RegistrationError(
+            f"rule={rule!r} for {name} cannot be called", "it takes boxes and returns a Box"
+        )
     for word, ends in (("domain", domain), ("image", image)):
         if not (isinstance(ends, tuple) and len(ends) == 2 and ends[0] <= ends[1]):
-            raise RegistrationError(f"{word}={ends!r} for {name}", "it is a pair (low, high) with low <= high")
+            raise RegistrationError(
+                f"{word}={ends!r} for {name}", "it is a pair (low, high) with low <= high"
+            )
     if rule is not None and budget is not None and budget.input:
         raise RegistrationError(
             f"the rule of {name} has a budget with an input term, but a rule may have any inputs",
@@ -180,7 +196,10 @@ def _entries(function: Any) -> tuple[Any, list[Any]]:
         called = _overridable(function)
         return called, [called]
     found = spellings(function.__name__.removeprefix("special_"), functional=False)
-    return function, [function, *(f for f in found if f not in OPS and f != function)] if function in found else [function]
+    return function, [
+        function,
+        *(f for f in found if f not in OPS and f != function),
+    ] if function in found else [function]
 
 
 # --- the results of rules ---------------------------------------------------------------------------------------------
@@ -190,7 +209,8 @@ def _boxed(name: str, result: Any) -> Any:
     """Raise RegistrationError unless a rule returned a box, or a tuple or dict that holds one."""
     if not _holds_box(result) and _tensors_in(result):
         raise RegistrationError(
-            f"the rule of {name} returned plain tensors", "return Box(lower, upper) from it, or a tuple of boxes"
+            f"the rule of {name} returned plain tensors",
+            "return Box(lower, upper) from it, or a tuple of boxes",
         )
     return result
 
@@ -199,9 +219,7 @@ def _tensors_in(result: Any) -> bool:
     return next(_tensors(result), None) is not None
 
 
-def _complete(
-    box: Box, name: str, budget: Budget | None, image: tuple[float, float], x: Box | None
-) -> Box:
+def _complete(box: Box, name: str, budget: Budget | None, image: tuple[float, float], x: Box | None) -> Box:
     """Free a computed box of NaN, round it outward by its budget, and cut it to the image."""
     lower, upper = box
     if not lower.dtype.is_floating_point:

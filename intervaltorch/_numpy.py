@@ -42,7 +42,9 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict[str, Any]) 
         )
     if method != "__call__" or function is None or kwargs:
         call = f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-        raise EscapeError(f"{call} cannot be applied to a box", "use the torch function, or take .lower or .upper first")
+        raise EscapeError(
+            f"{call} cannot be applied to a box", "use the torch function, or take .lower or .upper first"
+        )
     box = next(x for x in inputs if hasattr(x, "_box"))
     return function(*[_operand(x, box, name in _TAKES_NUMBERS) for x in inputs])
 

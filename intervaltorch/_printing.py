@@ -47,7 +47,7 @@ def format_interval(box: Box, spec: str = ".4g") -> str:
 
 def _layout(lower: Tensor, upper: Tensor, indent: int) -> str:
     cells = _cells(lower, upper, lower.numel() > _THRESHOLD)
-    if lower.ndim == 0:
+    if isinstance(cells, str):
         return cells
     widest = max(map(len, _flat(cells)))
     if lower.ndim == 1:

@@ -182,9 +182,11 @@ def _as_points(other: Any, box: Box) -> Box:
         return other._box
     check_points(_ends(other, box.lower.device)[0])
     if isinstance(other, (bool, int, float)):
-        low, high = operand(other, box)
-        like = {"dtype": box.lower.dtype, "device": box.lower.device}
-        return Box(torch.as_tensor(low, **like), torch.as_tensor(high, **like))
+        ends = (
+            torch.as_tensor(end, dtype=box.lower.dtype, device=box.lower.device)
+            for end in operand(other, box)
+        )
+        return Box(*ends)
     return Box(*_ends(other, box.lower.device))
 
 

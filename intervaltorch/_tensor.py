@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.data._utils.collate import default_collate_fn_map
 
 from . import _compat, rounding
+from ._autograd import Gradients
 from ._dispatch import dispatch, dispatch_aten
 from ._escapes import Refusals, escape
 from ._numpy import apply_ufunc
@@ -24,7 +25,7 @@ from .ops.arithmetic import operand
 __all__ = ["IntervalTensor", "hull", "intersection"]
 
 
-class IntervalTensor(Refusals, SetOperations, Tensor):
+class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignore[misc, override]
     """A tensor whose entries are closed intervals `[lower, upper]`.
 
     Any PyTorch function or module applied to it returns a box that contains the function's value at every point
@@ -106,7 +107,11 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
             IntervalTensor([[0, 0.25], [0.25, 0.75]])
         """
         x = check_plain(x, "x", "widen a box with X + IntervalTensor(-radius, radius)")
-        radius = check_plain(radius, "radius", "a radius is a number or a plain tensor") if isinstance(radius, Tensor) else radius
+        radius = (
+            check_plain(radius, "radius", "a radius is a number or a plain tensor")
+            if isinstance(radius, Tensor)
+            else radius
+        )
         check_radius(x, radius)
         lower, upper = x - radius, x + radius
         if rounding.outward():
@@ -180,7 +185,8 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
             return self._box.lower.shape
         if _compat.called_by_vmap():
             raise UnsupportedOpError(
-                "torch.vmap cannot take boxes apart", "rules act on whole batches: call the function on the batch itself",
+                "torch.vmap cannot take boxes apart",
+                "rules act on whole batches: call the function on the batch itself",
                 "or map over bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
             )  # fmt: skip
         return self._box.lower.size(dim)
@@ -200,78 +206,6 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
     def __iter__(self) -> Iterator[Any]:
         """Iterate over the first dimension."""
         return iter(self.unbind(0))
-
-    # --- autograd: it runs on the bounds ------------------------------------------------------------------------------
-
-    @property
-    def requires_grad(self) -> bool:  # type: ignore[override]
-        """Whether autograd records operations on a bound."""
-        return self._box.lower.requires_grad or self._box.upper.requires_grad
-
-    @requires_grad.setter
-    def requires_grad(self, value: bool) -> None:
-        self.requires_grad_(value)
-
-    def requires_grad_(self, requires_grad: bool = True) -> IntervalTensor:
-        """Let autograd record operations on both bounds; gradients appear in `x.lower.grad` and `x.upper.grad`."""
-        for bound in self._box:
-            bound.requires_grad_(requires_grad)
-        return self
-
-    def detach_(self) -> IntervalTensor:
-        """Take both bounds out of the autograd graph."""
-        for bound in self._box:
-            bound.detach_()
-        return self
-
-    def retain_grad(self) -> None:
-        """Keep the gradients of both bounds."""
-        for bound in self._box:
-            bound.retain_grad()
-
-    @property
-    def grad(self) -> None:  # type: ignore[override]
-        """Always None: gradients are those of the bounds, `x.lower.grad` and `x.upper.grad`."""
-        return None
-
-    @grad.setter
-    def grad(self, value: Any) -> None:
-        if value is not None:
-            raise EscapeError("a box has no gradient of its own", "set x.lower.grad and x.upper.grad")
-
-    @property
-    def grad_fn(self) -> None:  # type: ignore[override]
-        """Always None: `x.lower.grad_fn` and `x.upper.grad_fn` are part of the graph.
-
-        Raises:
-            EscapeError: when a module asks for it, to attach a backward hook that would never run.
-        """
-        if self.requires_grad and _compat.called_by_backward_hooks():
-            raise EscapeError(
-                "a backward hook of a module receives the gradient of one value, and a box has two",
-                "remove the hook, or register one on a bound in a forward hook: output.lower.register_hook(...)",
-            )
-        return None
-
-    @property
-    def is_leaf(self) -> bool:  # type: ignore[override]
-        """Whether both bounds are leaves of the autograd graph."""
-        return self._box.lower.is_leaf and self._box.upper.is_leaf
-
-    @property
-    def data(self) -> IntervalTensor:  # type: ignore[override]
-        """The same box outside the autograd graph."""
-        return self.detach()
-
-    @data.setter
-    def data(self, value: Any) -> None:
-        if not isinstance(value, IntervalTensor):
-            raise EscapeError("the data of a box is a box", "wrap the tensor: IntervalTensor.point(tensor)")
-        if (value.shape, value.dtype, value.device) != (self.shape, self.dtype, self.device):
-            raise EscapeError(
-                "the shape, dtype and device of a box are fixed once it is made", "assign a new box instead of its data"
-            )
-        self._box.lower.data, self._box.upper.data = value.lower, value.upper
 
     # --- single values ------------------------------------------------------------------------------------------------
 
@@ -316,8 +250,7 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
         return self._decided("an index").__index__()
 
     def _decided(self, what: str) -> Tensor:
-        lower, upper = self._box
-        if lower.dtype.is_floating_point:
+        if self._box.lower.dtype.is_floating_point:
             raise escape(what)
         return decided(self._box, what)
 
@@ -339,7 +272,9 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
         return ["lower", "upper"], None
 
     @classmethod
-    def __tensor_unflatten__(cls, inner: dict[str, Tensor], context: None, size: Any, stride: Any) -> IntervalTensor:
+    def __tensor_unflatten__(
+        cls, inner: dict[str, Tensor], context: None, size: Any, stride: Any
+    ) -> IntervalTensor:
         """Put the plain tensors back together."""
         return cls._wrap(Box(inner["lower"], inner["upper"]))
 
@@ -349,7 +284,7 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
             bound.share_memory_()
         return self
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """Print intervals as `[lower, upper]` and points as one number."""
         return format_box(type(self).__name__, self._box)
 
@@ -358,7 +293,7 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
         if spec and self.ndim == 0:
             return format_interval(self._box, spec)
         if spec:
-            raise TypeError(f"a box of several entries has no format {spec!r}; format X.lower[i].item() and X.upper[i].item()")
+            raise TypeError(f"a box of several entries has no format {spec!r}; format one entry, as in X[0]")
         return repr(self)
 
     # --- the doors of torch and NumPy ---------------------------------------------------------------------------------
@@ -369,7 +304,9 @@ class IntervalTensor(Refusals, SetOperations, Tensor):
         return dispatch(IntervalTensor, func, types, args, kwargs or {})
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
         """Answer the ATen calls of a C++ kernel by their rules."""
         return dispatch_aten(IntervalTensor, func, args, kwargs or {})
 

@@ -67,10 +67,10 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
         **kwargs: its keyword arguments.
 
     Returns:
-        A dict of outputs by module path, in the order of completion; the model itself is `""`. An output is what the submodule
-        returned, an interval tensor or a tuple, dict... of them, before later layers wrote into it. A module that runs
-        several times has its outputs under its paths in turn, then under `path#2`, `path#3`... Scripted submodules
-        take no hooks and are left out.
+        A dict of outputs by module path, in the order of completion; the model itself is `""`. An output is what the
+        submodule returned, an interval tensor or a tuple, dict... of them, before later layers wrote into it. A
+        module that runs several times has its outputs under its paths in turn, then under `path#2`, `path#3`...
+        Scripted submodules take no hooks and are left out.
 
     Raises:
         IntervalError, TypeError: as `bound` does.
@@ -105,11 +105,13 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
 
 def _warn_of_scripts(model: nn.Module | None) -> None:
     """Warn of TorchScript, whose optimised graphs run with grad off and detach their parameters, unseen from Python."""
-    scripts = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)] if model is not None else []
+    scripts = (
+        [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)] if model is not None else []
+    )
     if torch.is_grad_enabled() and any(p.requires_grad for m in scripts for p in m.parameters()):
         warnings.warn(
-            "a part of the model is TorchScript: its bounds are right, but from its second run on no gradient flows through"
-            " them. Use the module it was made from, or torch.no_grad().",
+            "a part of the model is TorchScript: its bounds are right, but from its second run on no gradient flows"
+            " through them. Use the module it was made from, or torch.no_grad().",
             GradientWarning,
             stacklevel=3,
         )
@@ -120,7 +122,9 @@ def _warn_of_scripts(model: nn.Module | None) -> None:
 
 def _fields(value: Any) -> dict[str, Any] | None:
     """The fields of a dataclass instance, which torch's trees take for leaves."""
-    return vars(value) if hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__") else None
+    return (
+        vars(value) if hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__") else None
+    )
 
 
 def _holds_interval(tree: Any) -> bool:
@@ -158,7 +162,9 @@ def _located_errors(model: nn.Module | None) -> Iterator[None]:
     if model is None:
         yield
         return
-    titles = {module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()}
+    titles = {
+        module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()
+    }
     before = sys.exc_info()[1]
 
     def locate(module: nn.Module, args: Any, output: Any) -> None:

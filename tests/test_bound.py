@@ -72,7 +72,12 @@ def test_results_keep_their_structure():
 def test_any_callable_is_bounded():
     model, x = nn.Linear(3, 2), ball(4, 3)
     expected = model(x)
-    for function in (model, model.forward, lambda x: model(x), functools.partial(nn.functional.linear, weight=model.weight)):
+    for function in (
+        model,
+        model.forward,
+        lambda x: model(x),
+        functools.partial(nn.functional.linear, weight=model.weight),
+    ):
         assert bound(function, x).shape == expected.shape
     assert bound(lambda: model(x)).lower.equal(expected.lower)
     assert bound(lambda *, x: x + 1, x=x).shape == (4, 3)
@@ -176,7 +181,9 @@ def test_the_users_hooks_and_mode_stay():
 
 
 def test_layer_bounds_are_those_of_one_forward_pass():
-    model = nn.Sequential(collections.OrderedDict(fc=nn.Linear(3, 4), act=nn.ReLU(), head=nn.Sequential(nn.Linear(4, 2))))
+    model = nn.Sequential(
+        collections.OrderedDict(fc=nn.Linear(3, 4), act=nn.ReLU(), head=nn.Sequential(nn.Linear(4, 2)))
+    )
     X = ball(5, 3)
     layers = layer_bounds(model, X)
     assert list(layers) == ["fc", "act", "head.0", "head", ""]

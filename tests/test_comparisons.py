@@ -19,7 +19,10 @@ def box(*ends):
 def verdicts(mask):
     """Each entry of a Boolean box as True, False or None."""
     assert mask.dtype == torch.bool
-    return [low if low == high else None for low, high in zip(mask.lower.tolist(), mask.upper.tolist())]
+    return [
+        low if low == high else None
+        for low, high in zip(mask.lower.tolist(), mask.upper.tolist(), strict=True)
+    ]
 
 
 COMPARISONS = {
@@ -81,7 +84,10 @@ CONNECTIVES = {
 def test_logic_is_that_of_every_point(name):
     connect, truth = CONNECTIVES[name]
     pairs = list(itertools.product(VALUES, repeat=2))
-    X, Y = (IntervalTensor(*map(torch.tensor, zip(*(VALUES[pair[i]] for pair in pairs)))) for i in (0, 1))
+    X, Y = (
+        IntervalTensor(*map(torch.tensor, zip(*(VALUES[pair[i]] for pair in pairs), strict=True)))
+        for i in (0, 1)
+    )
     expected = []
     for x, y in pairs:
         answers = {bool(truth(a, b)) for a in set(VALUES[x]) for b in set(VALUES[y])}
@@ -128,7 +134,8 @@ def test_branches_are_answered_honestly():
 
 
 @pytest.mark.parametrize(
-    ("ends", "answer"), [((0.0, 0.0), False), ((1.0, 2.0), True), ((-2.0, -1.0), True), ((0.0, 1.0), None), ((-1.0, 1.0), None)]
+    ("ends", "answer"),
+    [((0.0, 0.0), False), ((1.0, 2.0), True), ((-2.0, -1.0), True), ((0.0, 1.0), None), ((-1.0, 1.0), None)],
 )
 def test_the_truth_of_a_number(ends, answer):
     X = IntervalTensor(*ends)

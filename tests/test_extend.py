@@ -22,7 +22,9 @@ def x_exp_x(x):
     return x * torch.exp(x)
 
 
-@it.register(rule=lambda a, b: Box(a.lower / (a.lower + b.upper), a.upper / (a.upper + b.lower)), image=(0.0, 1.0))
+@it.register(
+    rule=lambda a, b: Box(a.lower / (a.lower + b.upper), a.upper / (a.upper + b.lower)), image=(0.0, 1.0)
+)
 def share(a, b):
     return a / (a + b)
 
@@ -114,7 +116,9 @@ def test_records_that_contradict_themselves_are_refused(arguments, message):
     assert "some_function" in str(caught.value)
 
 
-@pytest.mark.parametrize("thing", [3, torch.nn.ReLU(), functools.partial(torch.clamp, min=0)], ids=["number", "module", "partial"])
+@pytest.mark.parametrize(
+    "thing", [3, torch.nn.ReLU(), functools.partial(torch.clamp, min=0)], ids=["number", "module", "partial"]
+)
 def test_what_has_no_name_is_no_function(thing):
     with pytest.raises(it.RegistrationError, match="function with a name"):
         it.register(thing, monotone="increasing")
@@ -146,7 +150,9 @@ def test_a_rule_that_returns_no_box_is_found_out():
 
 
 def test_rules_take_and_return_structures():
-    @it.register(rule=lambda xs, *, scale: {"sum": Box(xs[0].lower + xs[1].lower, xs[0].upper + xs[1].upper), "n": 2})
+    @it.register(
+        rule=lambda xs, *, scale: {"sum": Box(xs[0].lower + xs[1].lower, xs[0].upper + xs[1].upper), "n": 2}
+    )
     def tally(xs, *, scale):
         return {"sum": xs[0] + xs[1], "n": 2}
 
@@ -154,6 +160,13 @@ def test_rules_take_and_return_structures():
     result = tally([X, X], scale=1)
     assert result["n"] == 2
     assert result["sum"].upper.item() == 2
+
+
+def test_parameters_of_ones_own_keep_their_names():
+    total = it.register(lambda x, axis=0: x.sum(axis), rule=lambda x, axis=0: Box(x.lower.sum(axis), x.upper.sum(axis)))
+    X = IntervalTensor(torch.zeros(2, 3), torch.ones(2, 3))
+    assert total(X, axis=1).upper.tolist() == [3, 3]
+    assert X.sum(axis=0, keepdims=True).shape == (1, 3)
 
 
 def test_gradients_flow_through_registered_functions():

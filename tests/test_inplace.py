@@ -119,9 +119,15 @@ def test_writes_reach_every_view_and_the_base():
     assert x.lower[1, 2] == 3
 
 
-@pytest.mark.parametrize("shape_of_view", [lambda x: x.reshape(-1), lambda x: x.flatten(), lambda x: x.unsqueeze(0)])
+@pytest.mark.parametrize(
+    "shape_of_view", [lambda x: x.reshape(-1), lambda x: x.flatten(), lambda x: x.unsqueeze(0)]
+)
 def test_views_of_results_of_any_rule_reach_both_bounds(shape_of_view):
-    for make in (lambda x: x.t() * torch.randn(3, 2).t().t(), lambda x: x.t() @ torch.randn(2, 4), lambda x: x.relu().t().exp()):
+    for make in (
+        lambda x: x.t() * torch.randn(3, 2).t().t(),
+        lambda x: x.t() @ torch.randn(2, 4),
+        lambda x: x.relu().t().exp(),
+    ):
         y = make(ball(2, 3))
         shape_of_view(y).add_(100)
         if shape_of_view(y).is_contiguous() and y.is_contiguous():
@@ -216,7 +222,7 @@ def test_a_net_that_works_in_place_trains_as_its_twin():
     twins = Net(inplace=True), Net(inplace=False)
     twins[1].load_state_dict(twins[0].state_dict())
     X = IntervalTensor.from_ball(torch.randn(2, 1, 8, 8), 0.01)
-    for step in range(2):
+    for _ in range(2):
         losses = []
         for net in twins:
             net.eval().zero_grad()
@@ -225,7 +231,7 @@ def test_a_net_that_works_in_place_trains_as_its_twin():
             loss.backward()
             losses.append(loss.item())
         assert losses[0] == losses[1]
-        for (name, p), q in zip(twins[0].named_parameters(), twins[1].parameters()):
+        for (name, p), q in zip(twins[0].named_parameters(), twins[1].parameters(), strict=True):
             assert p.grad is not None, name
             assert p.grad.ne(0).any(), name
             torch.testing.assert_close(p.grad, q.grad, msg=name)
@@ -270,7 +276,7 @@ def test_gradients_of_in_place_programs(name):
         values.append(Y)
         gradients.append((l.grad, w.grad))
     assert_same(*values)
-    for one, two in zip(*gradients):
+    for one, two in zip(*gradients, strict=True):
         torch.testing.assert_close(one, two)
         assert one.ne(0).any()
 

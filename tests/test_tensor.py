@@ -1,6 +1,7 @@
 """Making a box, reading it, its metadata, how it prints, and what it refuses."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -24,11 +25,21 @@ def box(*ends, dtype=torch.float32):
 @pytest.mark.parametrize(
     ("lower", "upper", "error", "message"),
     [
-        ([0.0, 2.0, 3.0], [1.0, 1.5, 1.0], ValueError, r"exceeds upper at index \(1,\): 2 > 1.5 \(2 of 3 entries\)"),
+        (
+            [0.0, 2.0, 3.0],
+            [1.0, 1.5, 1.0],
+            ValueError,
+            r"exceeds upper at index \(1,\): 2 > 1.5 \(2 of 3 entries\)",
+        ),
         ([0.1], [0.1 - 1e-8], ValueError, r"0.100000001 > 0.0999999866"),
         ([[0.0, math.nan]], [[1.0, 1.0]], ValueError, r"lower is NaN at index \(0, 1\) \(1 of 2 entries\)"),
         ([0.0], [math.nan], ValueError, r"upper is NaN at index \(0,\)"),
-        ([0.0], [[1.0]], ValueError, r"lower has shape \(1,\) but upper has shape \(1, 1\).*broadcast_tensors"),
+        (
+            [0.0],
+            [[1.0]],
+            ValueError,
+            r"lower has shape \(1,\) but upper has shape \(1, 1\).*broadcast_tensors",
+        ),
         ([0], [1], TypeError, r"torch.int64.*\.float\(\)"),
         ([0.0], np.ones(1), TypeError, r"torch.float32 but upper is torch.float64.*\.to\(dtype\)"),
         ([True], [False], ValueError, r"exceeds upper at index \(0,\): True > False"),
@@ -47,7 +58,11 @@ def test_bounds_on_two_devices_are_refused():
 
 def test_boxes_are_no_bounds_of_boxes():
     x = box((0.0, 1.0))
-    for make in (lambda: IntervalTensor(x, x), lambda: IntervalTensor.point(x), lambda: IntervalTensor.from_ball(x, 1)):
+    for make in (
+        lambda: IntervalTensor(x, x),
+        lambda: IntervalTensor.point(x),
+        lambda: IntervalTensor.from_ball(x, 1),
+    ):
         with pytest.raises(TypeError, match="already an IntervalTensor"):
             make()
     with pytest.raises(TypeError, match="radius is already"):
@@ -65,12 +80,24 @@ def test_lists_arrays_numbers_and_infinities_are_bounds():
 @pytest.mark.parametrize(
     ("x", "radius", "clip", "error", "message"),
     [
-        ([0.0, 0.0], [0.1, -0.1], None, ValueError, r"radius must be >= 0, but is -0.100000001 at index \(1,\)"),
+        (
+            [0.0, 0.0],
+            [0.1, -0.1],
+            None,
+            ValueError,
+            r"radius must be >= 0, but is -0.100000001 at index \(1,\)",
+        ),
         ([0.0], math.nan, None, ValueError, "but is nan"),
         ([math.nan], 1.0, None, ValueError, r"the centre is NaN at index \(0,\)"),
         ([inf], inf, None, ValueError, "infinite centre and radius"),
         ([0], 1.0, None, TypeError, "floating centre"),
-        ([0.0], [0.1, 0.1], None, ValueError, r"radius of shape \(2,\) does not broadcast to the centre's \(1,\)"),
+        (
+            [0.0],
+            [0.1, 0.1],
+            None,
+            ValueError,
+            r"radius of shape \(2,\) does not broadcast to the centre's \(1,\)",
+        ),
         ([0.5, 2.0], 0.5, (0, 1), ValueError, r"\[1.5, 2.5\] at index \(1,\) does not meet clip=\(0, 1\)"),
         ([0.5], 0.5, (1, 0), ValueError, "low <= high"),
         ([0.5], 0.5, 1.0, TypeError, r"pair of numbers \(low, high\)"),
@@ -95,9 +122,7 @@ def test_an_outward_ball_contains_the_exact_one(dtype):
     x = torch.randn(1000).to(dtype)
     with it.rounding("outward"):
         X = IntervalTensor.from_ball(x, 0.1)
-    for centre, lower, upper in zip(x.tolist(), X.lower.tolist(), X.upper.tolist()):
-        from fractions import Fraction
-
+    for centre, lower, upper in zip(x.tolist(), X.lower.tolist(), X.upper.tolist(), strict=True):
         exact, radius = Fraction(centre), Fraction(0.1)
         assert Fraction(lower) <= exact - radius
         assert exact + radius <= Fraction(upper)
@@ -121,7 +146,9 @@ def test_gradients_reach_the_centre_and_the_radius():
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("make", [torch.ones, lambda n: torch.ones(1).expand(n)], ids=["own memory", "expanded"])
+@pytest.mark.parametrize(
+    "make", [torch.ones, lambda n: torch.ones(1).expand(n)], ids=["own memory", "expanded"]
+)
 def test_a_point_has_memory_of_its_own_and_is_written_once(make):
     x = make(3)
     X = IntervalTensor.point(x)
@@ -190,7 +217,15 @@ def test_accessors_are_differentiable():
 def test_metadata_is_that_of_a_tensor():
     X = IntervalTensor.point(torch.zeros(2, 3, dtype=torch.float64))
     assert isinstance(X, torch.Tensor)
-    assert (X.shape, X.size(), X.size(-1), X.ndim, X.dim(), X.numel(), len(X)) == ((2, 3), (2, 3), 3, 2, 2, 6, 2)
+    assert (X.shape, X.size(), X.size(-1), X.ndim, X.dim(), X.numel(), len(X)) == (
+        (2, 3),
+        (2, 3),
+        3,
+        2,
+        2,
+        6,
+        2,
+    )
     assert (X.dtype, X.device, X.layout) == (torch.float64, torch.device("cpu"), torch.strided)
     assert X.stride() == (3, 1)
     assert X.is_floating_point()
@@ -204,7 +239,9 @@ def test_metadata_is_that_of_a_tensor():
 # --- conversions ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("convert", ["double", "float", "half", "bfloat16", "clone", "cpu", "detach", "contiguous"])
+@pytest.mark.parametrize(
+    "convert", ["double", "float", "half", "bfloat16", "clone", "cpu", "detach", "contiguous"]
+)
 def test_conversions_act_on_both_bounds(convert):
     X = box((-1.0, 2.0), (0.5, 0.5))
     Y = getattr(X, convert)()
@@ -225,14 +262,25 @@ def test_a_narrower_dtype_rounds_outward_in_outward_mode():
 
 def test_plain_tensors_follow_the_dtype_and_shape_of_a_box_and_stay_plain():
     X = box((0.0, 1.0), (0.0, 1.0), dtype=torch.float64)
-    for y in (torch.ones(2).to(X), torch.ones(2).type_as(X), torch.ones(1).expand_as(X), torch.ones(2, 1).view_as(X)):
+    for y in (
+        torch.ones(2).to(X),
+        torch.ones(2).type_as(X),
+        torch.ones(1).expand_as(X),
+        torch.ones(2, 1).view_as(X),
+    ):
         assert type(y) is torch.Tensor
     assert torch.ones(2).to(X).dtype == torch.float64
 
 
 def test_tensors_made_like_a_box():
     X = box((0.0, 1.0), (0.0, 1.0))
-    for Y in (torch.zeros_like(X), torch.empty_like(X), X.new_zeros(2), X.new_tensor([1.0, 2.0]), torch.full_like(X, 2)):
+    for Y in (
+        torch.zeros_like(X),
+        torch.empty_like(X),
+        X.new_zeros(2),
+        X.new_tensor([1.0, 2.0]),
+        torch.full_like(X, 2),
+    ):
         assert type(Y) is IntervalTensor
         assert Y.lower.equal(Y.upper)
         Y[0] = X[0]
@@ -251,7 +299,9 @@ def test_the_sampling_step_of_a_vae_works_as_written():
     torch.manual_seed(3)
     noise = torch.randn(2)
     for share in (0.0, 0.5, 1.0):
-        inner = mu.lower + share * (mu.upper - mu.lower) + noise * (std.lower + share * (std.upper - std.lower))
+        inner = (
+            mu.lower + share * (mu.upper - mu.lower) + noise * (std.lower + share * (std.upper - std.lower))
+        )
         assert z.contains(inner).all()
 
 
@@ -262,7 +312,9 @@ OPERATORS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("other", [2.0, 3, torch.tensor([2.0, 4.0]), torch.tensor(2.0), np.float32(2), np.float64(2)], ids=repr)
+@pytest.mark.parametrize(
+    "other", [2.0, 3, torch.tensor([2.0, 4.0]), torch.tensor(2.0), np.float32(2), np.float64(2)], ids=repr
+)
 @pytest.mark.parametrize("symbol", OPERATORS)
 def test_numbers_and_plain_tensors_on_either_side(symbol, other):
     X, operate = box((1.0, 2.0), (-3.0, -1.0)), OPERATORS[symbol]
@@ -357,7 +409,12 @@ def test_old_style_dlpack_gets_no_pointer():
 
 def test_a_box_goes_into_no_plain_tensor():
     X, y = box((0.0, 1.0)), torch.zeros(1)
-    for write in (lambda: y.add_(X), lambda: y.copy_(X), lambda: y.__setitem__(0, X[0]), lambda: y.__iadd__(X)):
+    for write in (
+        lambda: y.add_(X),
+        lambda: y.copy_(X),
+        lambda: y.__setitem__(0, X[0]),
+        lambda: y.__iadd__(X),
+    ):
         with pytest.raises(it.UnsupportedOpError, match=r"plain tensor(.|\n)*IntervalTensor\.point"):
             write()
     with pytest.raises(it.UnsupportedOpError, match="out="):
@@ -368,7 +425,9 @@ def test_a_box_goes_into_no_plain_tensor():
 @pytest.mark.parametrize("name", ["t_", "squeeze_", "resize_", "set_", "unsqueeze_", "transpose_"])
 def test_a_box_keeps_its_shape(name):
     X = IntervalTensor.point(torch.zeros(1, 2))
-    arguments = {"t_": (), "squeeze_": (), "resize_": (2,), "set_": (torch.ones(1),), "unsqueeze_": (0,)}.get(name, (0, 1))
+    arguments = {"t_": (), "squeeze_": (), "resize_": (2,), "set_": (torch.ones(1),), "unsqueeze_": (0,)}.get(
+        name, (0, 1)
+    )
     with pytest.raises(it.UnsupportedOpError, match="use x ="):
         getattr(X, name)(*arguments)
     assert X.shape == (1, 2)
@@ -396,7 +455,8 @@ def test_tensor_containers_take_boxes():
         (np.exp, torch.exp), (np.absolute, torch.abs), (np.negative, torch.neg), (np.square, torch.square),
         (lambda x: np.maximum(x, 0.25), lambda x: torch.clamp(x, min=0.25)),
         (lambda x: np.minimum(0.25, x), lambda x: torch.clamp(x, max=0.25)),
-        (lambda x: np.power(x, 2), lambda x: x**2), (lambda x: np.array([2.0, 3.0], dtype="f") * x, lambda x: torch.tensor([2.0, 3.0]) * x),
+        (lambda x: np.power(x, 2), lambda x: x**2),
+        (lambda x: np.array([2.0, 3.0], dtype="f") * x, lambda x: torch.tensor([2.0, 3.0]) * x),
         (lambda x: np.array([2.0, 3.0], dtype="f") - x, lambda x: torch.tensor([2.0, 3.0]) - x),
         (lambda x: x / np.array([2.0, 3.0], dtype="f"), lambda x: x / torch.tensor([2.0, 3.0])),
         (lambda x: np.eye(2, dtype="f") @ x, lambda x: torch.eye(2) @ x),
@@ -412,7 +472,8 @@ def test_numpy_functions_mean_their_namesakes_in_torch(apply, expected):
 
 
 @pytest.mark.parametrize(
-    "call", [np.add.reduce, lambda x: np.add(x, 1, out=np.zeros(1)), np.cbrt, lambda x: np.zeros(1).__iadd__(x)]
+    "call",
+    [np.add.reduce, lambda x: np.add(x, 1, out=np.zeros(1)), np.cbrt, lambda x: np.zeros(1).__iadd__(x)],
 )
 def test_numpy_functions_that_have_no_namesake_are_refused(call):
     with pytest.raises(it.EscapeError, match=r"np\.\w+"):

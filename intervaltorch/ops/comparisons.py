@@ -49,7 +49,7 @@ def ge(input: Any, other: Any) -> Box:
 
 @rule("eq", "__eq__", formula="x = y", **_RECORD)
 def eq(input: Any, other: Any) -> Box:
-    """Certain where both are the same single point; possible where the intervals meet. True of one object with itself."""
+    """Certain where both are one same point; possible where the intervals meet; true of one object with itself."""
     if input is other:
         return _everywhere(input, True)
     x, y = operands(input, other)
@@ -92,7 +92,9 @@ def allclose(input: Any, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_n
 @rule("isnan", formula=r"x \ne x", **_RECORD)
 def isnan(input: Box) -> Box:
     """Impossible where both ends are finite."""
-    return Box(torch.zeros_like(input.lower, dtype=torch.bool), ~(input.lower.isfinite() & input.upper.isfinite()))
+    return Box(
+        torch.zeros_like(input.lower, dtype=torch.bool), ~(input.lower.isfinite() & input.upper.isfinite())
+    )
 
 
 @rule("isfinite", formula=r"|x| < \infty", **_RECORD)

@@ -1,4 +1,4 @@
-"""Questions whose answer does not depend on the values in a box: shapes, dtypes, devices, random draws of that shape."""
+"""Questions whose answer does not depend on the values in a box: shape, dtype, device, random draws of that shape."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ def _draw(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
         TypeError: if a parameter of the distribution is an interval.
     """
     if any(isinstance(value, Box) for value in (*args, *kwargs.values())):
-        raise TypeError("the parameters of a random draw are points; write mean + std * torch.randn_like(std)")
+        raise TypeError(
+            "the parameters of a random draw are points; write mean + std * torch.randn_like(std)"
+        )
     like = as_box(input).lower
     return function(torch.empty_like(like), *args, **kwargs)
 
@@ -34,26 +36,43 @@ def point(*names: Any) -> None:
     for name in names:
         functions = spellings(name) if isinstance(name, str) else [name]
         title = name if isinstance(name, str) else spelled(name).rpartition(".")[2]
-        op = Op(title, "", "metadata", functools.partial(_ask, functions[0]), functions[0], budget=EXACT, proven=True)
+        op = Op(
+            title,
+            "",
+            "metadata",
+            functools.partial(_ask, functions[0]),
+            functions[0],
+            budget=EXACT,
+            proven=True,
+        )
         add_op(op, functions, enclose_by=lambda function: functools.partial(_ask, function))
 
 
 point(
     "stride", "storage_offset", "is_contiguous", "is_floating_point", "is_complex", "is_signed", "is_same_size",
-    "is_conj", "is_neg", "is_inference", "get_device", "element_size", "nelement", "ndimension", "is_pinned", "dim_order",
-    "result_type", "numel", "sym_size", "sym_numel", "sym_stride", "size", "rand_like", "randn_like", "randint_like",
-    "is_shared", "_is_view",
+    "is_conj", "is_neg", "is_inference", "get_device", "element_size", "nelement", "ndimension", "is_pinned",
+    "dim_order", "result_type", "numel", "sym_size", "sym_numel", "sym_stride", "size", "rand_like", "randn_like",
+    "randint_like", "is_shared", "_is_view",
 )  # fmt: skip
 
-for _name in ("normal_", "uniform_", "bernoulli_", "random_", "exponential_", "cauchy_", "log_normal_", "geometric_"):
+for _name in (
+    "normal_",
+    "uniform_",
+    "bernoulli_",
+    "random_",
+    "exponential_",
+    "cauchy_",
+    "log_normal_",
+    "geometric_",
+):
     _function = getattr(torch.Tensor, _name)
-    _record = {"formula": "", "family": "random", "budget": EXACT, "proven": True}
-    rule(_function, getattr(torch.ops.aten, _name), **_record)(functools.partial(_draw, _function))
+    _names = _function, getattr(torch.ops.aten, _name)
+    rule(*_names, family="random", budget=EXACT, proven=True)(functools.partial(_draw, _function))
 
 for _name in (
-    "is_cuda", "is_cpu", "is_sparse", "is_sparse_csr", "is_quantized", "is_meta", "is_mps", "is_xpu", "is_mkldnn", "is_nested",
-    "is_vulkan", "is_ipu", "is_xla", "is_maia", "is_mtia", "is_ort", "itemsize", "nbytes", "names", "output_nr", "name",
-    "retains_grad", "volatile",
+    "is_cuda", "is_cpu", "is_sparse", "is_sparse_csr", "is_quantized", "is_meta", "is_mps", "is_xpu", "is_mkldnn",
+    "is_nested", "is_vulkan", "is_ipu", "is_xla", "is_maia", "is_mtia", "is_ort", "itemsize", "nbytes", "names", "output_nr",
+    "name", "retains_grad", "volatile",
 ):  # fmt: skip
     if hasattr(torch.Tensor, _name):
         point(getattr(torch.Tensor, _name).__get__)

@@ -1,0 +1,113 @@
+"""A box under autograd: gradients are those of its bounds, and the wrapper itself never requires one."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from . import _compat
+from ._registry import Box
+from .errors import EscapeError
+
+__all__ = ["Gradients"]
+
+
+class Gradients:
+    """What an interval tensor answers about gradients. `_box` holds the bounds."""
+
+    _box: Box
+    shape: Any
+    dtype: Any
+    device: Any
+    detach: Any
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether autograd records operations on a bound."""
+        return self._box.lower.requires_grad or self._box.upper.requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Let autograd record operations on both bounds; gradients appear in `x.lower.grad` and `x.upper.grad`."""
+        for bound in self._box:
+            bound.requires_grad_(requires_grad)
+        return self
+
+    def detach_(self) -> Any:
+        """Take both bounds out of the autograd graph."""
+        for bound in self._box:
+            bound.detach_()
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradients of both bounds."""
+        for bound in self._box:
+            bound.retain_grad()
+
+    @property
+    def grad(self) -> None:
+        """Always None: gradients are those of the bounds, `x.lower.grad` and `x.upper.grad`."""
+        return None
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            raise EscapeError("a box has no gradient of its own", "set x.lower.grad and x.upper.grad")
+
+    @property
+    def grad_fn(self) -> None:
+        """Always None: `x.lower.grad_fn` and `x.upper.grad_fn` are part of the graph.
+
+        Raises:
+            EscapeError: when a module asks for it, to attach a backward hook that would never run.
+        """
+        if self.requires_grad and _compat.called_by_backward_hooks():
+            raise EscapeError(
+                "a backward hook of a module receives the gradient of one value, and a box has two",
+                "remove the hook, or register one on a bound in a forward hook: output.lower.register_hook(...)",
+            )
+        return None
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether both bounds are leaves of the autograd graph."""
+        return self._box.lower.is_leaf and self._box.upper.is_leaf
+
+    @property
+    def data(self) -> Any:
+        """The same box outside the autograd graph."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Any) -> None:
+        if not hasattr(value, "_box"):
+            raise EscapeError("the data of a box is a box", "wrap the tensor: IntervalTensor.point(tensor)")
+        if (value.shape, value.dtype, value.device) != (self.shape, self.dtype, self.device):
+            raise EscapeError(
+                "the shape, dtype and device of a box are fixed once it is made",
+                "assign a new box instead of its data",
+            )
+        self._box.lower.data, self._box.upper.data = value.lower, value.upper
+
+    def backward(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: a box has two values.
+
+        Raises:
+            EscapeError: always.
+        """
+        raise EscapeError(
+            "a box has two values, so backward() has no single meaning",
+            "differentiate a bound: Y.lower.sum().backward() or Y.upper.sum().backward()",
+        )
+
+    def register_hook(self, hook: Any) -> NoReturn:
+        """Refuse: gradients belong to the bounds.
+
+        Raises:
+            EscapeError: always.
+        """
+        raise EscapeError("a box has no gradient of its own", "register the hook on Y.lower or on Y.upper")
+
+    register_post_accumulate_grad_hook = register_hook
