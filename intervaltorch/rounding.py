@@ -185,8 +185,6 @@ def _check_precision(dtype: torch.dtype) -> None:
     reason = None
     if dtype not in (torch.float32, torch.float64):
         reason, remedy = f"{dtype} sums have no error bound", "convert inputs and model to float32 or float64"
-    elif torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"):
-        reason, remedy = "autocast computes in half precision", "leave torch.autocast for outward bounds"
     elif dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
         reason = f"float32 products are computed in {torch.get_float32_matmul_precision()!r} precision"
         remedy = 'call torch.set_float32_matmul_precision("highest")'
