@@ -16,8 +16,9 @@ __all__ = ["Undecided"]
 class Undecided(Tensor):
     """The place of an index tensor some of whose entries depend on the point of the box.
 
-    `torch.max(x, dim)`, `sort`, `topk` and pooling return it beside their values, so that a program which only
-    reads the values runs. Its shape, dtype and device can be asked; any other use raises `UndecidedError`.
+    `torch.max(x, dim)`, `sort`, `topk` and pooling return it beside their values, so that a program which
+    reads only the values runs. Its shape, dtype and device can be asked; any other use raises
+    `UndecidedError`.
 
     Args:
         like: a tensor of the shape, dtype and device of the indices.
@@ -81,7 +82,7 @@ class Undecided(Tensor):
         """Number of entries."""
         return self._like.numel()
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: Any = None) -> str:  # type: ignore[override]
         """Name the shape and the source."""
         return f"Undecided(shape={tuple(self.shape)}, from={self._what!r})"
 
@@ -98,7 +99,7 @@ class Undecided(Tensor):
         raise _refusal((args, kwargs or {}))
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+    def __torch_dispatch__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:  # type: ignore[override]
         """Refuse any use by a C++ kernel.
 
         Raises:
@@ -109,10 +110,11 @@ class Undecided(Tensor):
 
 def _refusal(arguments: Any) -> UndecidedError:
     found = _find(arguments)
+    source = found._what if found is not None else "an interval operation"
     return UndecidedError(
-        f"an index from {found._what if found is not None else 'an interval operation'} depends on the point of the box",
+        f"an index from {source} depends on the point of the box",
         f"used: {found!r}",
-        "two intervals overlap, so either may come first; the values beside the index are bounds for every point",
+        "two intervals overlap, so either may come first; the values beside it hold for every point",
         "use the values alone, or bisect the box until the index is decided",
     )
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from . import (
     activations, affine, arithmetic, attention, comparisons, dropout, elementwise, indexing, interpolation, losses, metadata,
-    moments, normalization, pooling, powers, reductions, softmax, sorting, special, steps, structural,
+    moments, normalization, pooling, powers, reductions, scattering, softmax, sorting, special, steps, structural,
 )  # fmt: skip
 
 __all__ = [
     "activations", "affine", "arithmetic", "attention", "comparisons", "dropout", "elementwise", "indexing", "interpolation", "losses",
-    "metadata", "moments", "normalization", "pooling", "powers", "reductions", "softmax",
+    "metadata", "moments", "normalization", "pooling", "powers", "reductions", "scattering", "softmax",
     "sorting", "special", "steps", "structural",
 ]  # fmt: skip

@@ -1,13 +1,15 @@
 r"""Padding, resizing and sampling of images.
 
-Padding copies entries. Resizing takes means with weights that depend on the geometry alone: non-negative ones for nearest
-and linear modes, so both bounds are resized alike; signed ones for bicubic, where $W x \ge W^+ l + W^- u$.
+Padding copies entries. Resizing takes means with weights that depend on the geometry alone: non-negative ones
+for nearest and linear modes, so both bounds are resized alike; signed ones for bicubic, where
+$W x \ge W^+ l + W^- u$.
 
-Torch computes the weights with rounding errors. With u the unit roundoff and n the size of the image, a place in the source
-is wrong by at most 4 n u. The interpolant is continuous; per unit of length it changes by at most 2 max|x| in each dimension
-for the linear modes, and by at most 6 max|x| for the cubic one, whose weights have absolute sum below 1.4. Together with the
-summation this is an error below c u (16 + sum of all n) max|x|, with c = 16 and 64. In outward mode this is evaluated in
-float64 and rounded outward to the dtype of the image. Which entry a *nearest* mode copies is part of the program.
+Torch computes the weights with rounding errors. With u the unit roundoff and n the size of the image, a place
+in the source is wrong by at most 4 n u. The interpolant is continuous; per unit of length it changes by at
+most 2 max|x| in each dimension for the linear modes, and by at most 6 max|x| for the cubic one, whose weights
+have absolute sum below 1.4. Together with the summation this is an error below c u (16 + sum of all n)
+max|x|, with c = 16 and 64. In outward mode this is evaluated in float64 and rounded outward to the dtype of
+the image. Which entry a *nearest* mode copies is part of the program.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from ._families import both, rule, structural
 from .affine import finite
 from .arithmetic import operand
 
-# --- padding ----------------------------------------------------------------------------------------------------------
+# --- padding ------------------------------------------------------------------------------------------------
 
 structural(
     "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "replication_pad1d", "replication_pad2d",
@@ -36,7 +38,7 @@ structural(
 def _pad(function: Any, input: Box, *places: Any, value: Any) -> Box:
     """Pad both bounds; a number that the dtype cannot hold becomes the interval around it in outward mode."""
     ends = operand(0 if value is None else value, input)
-    return Box(*(function(x, *places, value=float(end)) for x, end in zip(input, ends)))
+    return Box(*(function(x, *places, value=float(end)) for x, end in zip(input, ends, strict=True)))
 
 
 _RECORD: dict[str, Any] = {"formula": "x", "family": "structural", "proven": True}
@@ -57,7 +59,7 @@ def constant_pad_nd(input: Box, pad: Any, value: Any = 0) -> Box:
     return _pad(torch.constant_pad_nd, input, pad, value=value)
 
 
-# --- resizing ---------------------------------------------------------------------------------------------------------
+# --- resizing -----------------------------------------------------------------------------------------------
 
 structural(
     "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "_upsample_nearest_exact1d",
@@ -66,7 +68,9 @@ structural(
 
 
 def _averaged(function: Callable[[Tensor], Tensor], x: Box, dims: int, zero: bool = False) -> Box:
-    """Bound interpolation with non-negative weights of sum 1; with `zero`, also towards zeros around the image."""
+    """Bound interpolation with non-negative weights of sum 1; with `zero`, also towards zeros around the
+    image.
+    """
     box = finite(function(x.lower), function(x.upper))
     if rounding.outward():
         with torch.no_grad():
@@ -83,7 +87,8 @@ def _averaged(function: Callable[[Tensor], Tensor], x: Box, dims: int, zero: boo
 
 def _reach(box: Box, lower: Tensor, upper: Tensor) -> None:
     """Move bounds that torch computed outward to bounds in float64, as a constant shift for autograd."""
-    lower, upper = rounding.cast(*finite(lower, upper), box.lower.dtype)
+    wide = finite(lower, upper)
+    lower, upper = rounding.cast(wide.lower, wide.upper, box.lower.dtype)
     box.lower.detach().copy_(torch.minimum(box.lower, lower))
     box.upper.detach().copy_(torch.maximum(box.upper, upper))
 
@@ -116,11 +121,11 @@ def _register_cubic(name: str) -> None:
 
     def enclose(input: Box, output_size: Any, align_corners: bool, *scales: Any, **named: Any) -> Box:
         """Signed weights, one dimension after the other: the hull, because |A ⊗ B| = |A| ⊗ |B|."""
-        factors = named.get("scale_factors", scales[0] if len(scales) == 1 else None)
+        factors: Any = named.get("scale_factors", scales[0] if len(scales) == 1 else None)
         if output_size is None:
-            output_size = [int(n * s) for n, s in zip(input.lower.shape[-2:], factors)]
+            output_size = [int(n * s) for n, s in zip(input.lower.shape[-2:], factors, strict=True)]
         pair = factors or (scales if len(scales) == 2 else (named.get("scales_h"), named.get("scales_w")))
-        geometry = list(zip(input.lower.shape[-2:], output_size, pair))
+        geometry = list(zip(input.lower.shape[-2:], output_size, pair, strict=True))
 
         def resize(x: Box) -> Box:
             rows, columns = (_weights(function, *numbers, align_corners, x.lower) for numbers in geometry)
@@ -145,10 +150,14 @@ def _signed_product(matrix: Tensor, x: Box) -> Box:
 
 
 @torch.no_grad()
-def _weights(function: Any, inputs: int, outputs: int, scale: Any, align_corners: bool, like: Tensor) -> Tensor:
+def _weights(
+    function: Any, inputs: int, outputs: int, scale: Any, align_corners: bool, like: Tensor
+) -> Tensor:
     """The matrix that resizes one dimension, `(outputs, inputs)`: the images of the unit vectors."""
     units = torch.zeros(inputs, 1, inputs, 2, dtype=like.dtype, device=like.device)
-    units.diagonal(dim1=0, dim2=2).fill_(1)  # two columns: with one, torch may take the layout for channels-last
+    units.diagonal(dim1=0, dim2=2).fill_(
+        1
+    )  # two columns: with one, torch may take the layout for channels-last
     return function(units, [outputs, 2], align_corners, scale, None)[:, 0, :, 0].mT
 
 
@@ -156,11 +165,15 @@ _register_cubic("upsample_bicubic2d")
 _register_cubic("_upsample_bicubic2d_aa")
 
 
-# --- sampling ---------------------------------------------------------------------------------------------------------
+# --- sampling -----------------------------------------------------------------------------------------------
 
 
-@rule("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True)
-def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Box:
+@rule(
+    "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True
+)
+def grid_sampler(
+    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Box:
     """Samples at fixed places: non-negative weights, so the hull. Places that are intervals are refused."""
     parameters = (interpolation_mode, padding_mode, align_corners)
     if isinstance(grid, Box) and torch.equal(*grid):
@@ -168,9 +181,11 @@ def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: i
     if isinstance(grid, Box) or interpolation_mode == 2:
         raise UnsupportedOpError(
             "grid_sample has interval rules for bilinear and nearest sampling at fixed places",
-            "pass a plain grid (for a box of grids, X.lower, X.upper or X.center is a plain tensor) and mode='bilinear'",
+            "pass a plain grid (X.center of a box is one) and mode='bilinear'",
         )
     if interpolation_mode == 1:
         return both(torch.grid_sampler, input, grid, *parameters)
     dims = grid.shape[-1]
-    return _averaged(lambda x: torch.grid_sampler(x, grid.to(x.dtype), *parameters), input, dims, zero=padding_mode == 0)
+    return _averaged(
+        lambda x: torch.grid_sampler(x, grid.to(x.dtype), *parameters), input, dims, zero=padding_mode == 0
+    )

@@ -1,8 +1,8 @@
 r"""Pooling: greatest values and means over windows.
 
-A maximum is increasing in every entry, and a mean has non-negative weights, so both bounds are pooled alike and give the
-hull. With n entries to a window, a mean is computed with an error of at most $\gamma_n$ times the mean of |x| (Higham 2002,
-section 4.2), whatever the order of summation.
+A maximum is increasing in every entry, and a mean has non-negative weights, so both bounds are pooled alike
+and give the hull. With n entries to a window, a mean is computed with an error of at most $\gamma_n$ times
+the mean of |x| (Higham 2002, section 4.2), whatever the order of summation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..rounding import EXACT
 from ._families import rule, structural
 from .affine import finite
 
-# --- means ------------------------------------------------------------------------------------------------------------
+# --- means --------------------------------------------------------------------------------------------------
 
 
 def summed(function: Callable[..., Tensor], low: tuple, high: tuple, terms: int | Callable[[], int]) -> Box:
@@ -38,7 +38,8 @@ def summed(function: Callable[..., Tensor], low: tuple, high: tuple, terms: int 
     if rounding.outward():
         info = torch.finfo(lower.dtype)
         count = terms if isinstance(terms, int) else terms()
-        # n - 1 sums, a division and its rounded divisor; the sum of |x| commits the same errors, and so do `± error`.
+        # n - 1 sums, a division and its rounded divisor; the sum of |x| commits the same errors, and so do `±
+        # error`.
         growth = rounding.gamma(count + 2, lower.dtype)
         factor = (growth + 2 * info.eps) * (1 + 8 * (growth + info.eps))
         with torch.no_grad():
@@ -72,7 +73,9 @@ def _register_average(dims: int) -> None:
         pooled = summed(pool, (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, dims)))
         return Box(-pooled.upper, -pooled.lower) if flip else pooled
 
-    rule(f"avg_pool{dims}d", formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(enclose)
+    rule(f"avg_pool{dims}d", formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(
+        enclose
+    )
 
 
 def _register_adaptive_average(dims: int) -> None:
@@ -82,8 +85,8 @@ def _register_adaptive_average(dims: int) -> None:
     def enclose(input: Box, output_size: Any) -> Box:
         """The hull."""
         shape = input.lower.shape[-dims:]
-        outputs = [size or n for size, n in zip(_tuple(output_size or (None,), dims), shape)]
-        terms = math.prod(math.ceil(n / size) + 1 for n, size in zip(shape, outputs))
+        outputs = [size or n for size, n in zip(_tuple(output_size or (None,), dims), shape, strict=True)]
+        terms = math.prod(math.ceil(n / size) + 1 for n, size in zip(shape, outputs, strict=True))
         return summed(lambda x: function(x, output_size), (input.lower,), (input.upper,), terms)
 
     names = [name] if dims == 1 else [name, f"_{name}"]
@@ -100,10 +103,12 @@ def col2im(input: Box, output_size: Any, kernel_size: Any, dilation: Any, paddin
     )
 
 
-# --- greatest values --------------------------------------------------------------------------------------------------
+# --- greatest values ----------------------------------------------------------------------------------------
 
 
-def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows: Sequence[Tensor], name: str) -> tuple:
+def _with_indices(
+    input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows: Sequence[Tensor], name: str
+) -> tuple:
     """The greatest values, and where they are if that is the same for every point of the box.
 
     Args:
@@ -119,7 +124,8 @@ def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows
         return values, Undecided(indices, name)
     with torch.no_grad():
         sizes = tuple(range(-len(windows), 0))
-        # The entry with the greatest lower bound is the greatest for certain if no other upper bound reaches it.
+        # The entry with the greatest lower bound is the greatest for certain if no other upper bound reaches
+        # it.
         rivals = _gather_windows(input.upper, windows, -math.inf) >= lower[(...,) + (None,) * len(windows)]
         certain = rivals.sum(sizes) == 1
         certain |= ~_gather_windows(input.lower != input.upper, windows, False).sum(sizes).bool()
@@ -141,8 +147,8 @@ def _register_greatest(dims: int) -> None:
     plain: Any = getattr(F, name)
 
     def without(
-        input: Box, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-        return_indices: bool = False,
+        input: Box, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = False,
     ) -> Any:  # fmt: skip
         """Both bounds pooled, exactly."""
         if return_indices:
@@ -151,8 +157,8 @@ def _register_greatest(dims: int) -> None:
         return Box(*(plain(x, kernel_size, stride, padding, dilation, ceil_mode) for x in input))
 
     def with_indices(
-        input: Box, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1, ceil_mode: bool = False,
-        return_indices: bool = True,
+        input: Box, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+        ceil_mode: bool = False, return_indices: bool = True,
     ) -> Any:  # fmt: skip
         """Both bounds pooled, exactly; the indices if they are the same for every point."""
         stride = stride or None
@@ -160,10 +166,10 @@ def _register_greatest(dims: int) -> None:
         low, upper = plain(input.lower, *parameters, return_indices=True), plain(input.upper, *parameters)
         kernel = _tuple(kernel_size, dims)
         geometry = zip(
-            input.lower.shape[-dims:], upper.shape[-dims:], kernel, _tuple(stride or kernel, dims), _tuple(padding, dims),
-            _tuple(dilation, dims),
+            input.lower.shape[-dims:], upper.shape[-dims:], kernel, _tuple(stride or kernel, dims),
+            _tuple(padding, dims), _tuple(dilation, dims), strict=True,
         )  # fmt: skip
-        windows = [_window(*numbers, device=upper.device) for numbers in geometry]
+        windows = [_window(upper.device, *numbers) for numbers in geometry]
         return _with_indices(input, low, upper, windows, name)
 
     record: dict[str, Any] = {"formula": r"\max x", "family": "pooling", "budget": EXACT, "proven": True}
@@ -171,7 +177,9 @@ def _register_greatest(dims: int) -> None:
     rule(f"{name}_with_indices", functional=True, **record)(with_indices)
 
 
-def _window(size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int, device: Any) -> Tensor:
+def _window(
+    device: Any, size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int
+) -> Tensor:
     """Positions in each window of an ordinary pooling, -1 in the padding."""
     starts = torch.arange(outputs, device=device) * stride - padding
     positions = starts[:, None] + torch.arange(kernel, device=device) * dilation
@@ -191,8 +199,8 @@ def _register_adaptive_greatest(dims: int) -> None:
     def with_indices(input: Box, output_size: Any, return_indices: bool = True) -> Any:
         """Both bounds pooled, exactly; the indices if they are the same for every point."""
         low, upper = plain(input.lower, output_size, return_indices=True), plain(input.upper, output_size)
-        sizes = zip(input.lower.shape[-dims:], upper.shape[-dims:])
-        windows = [_adaptive_window(*numbers, device=upper.device) for numbers in sizes]
+        sizes = zip(input.lower.shape[-dims:], upper.shape[-dims:], strict=True)
+        windows = [_adaptive_window(upper.device, *numbers) for numbers in sizes]
         return _with_indices(input, low, upper, windows, name)
 
     record: dict[str, Any] = {"formula": r"\max x", "family": "pooling", "budget": EXACT, "proven": True}
@@ -202,7 +210,7 @@ def _register_adaptive_greatest(dims: int) -> None:
     rule(getattr(F, f"{name}_with_indices"), *others, **record)(with_indices)
 
 
-def _adaptive_window(size: int, outputs: int, device: Any) -> Tensor:
+def _adaptive_window(device: Any, size: int, outputs: int) -> Tensor:
     """Positions in each window of an adaptive pooling: from floor(i n / m) to ceil((i + 1) n / m)."""
     step = torch.arange(outputs, device=device)
     starts, stops = step * size // outputs, -(-(step + 1) * size // outputs)

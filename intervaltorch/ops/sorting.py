@@ -1,9 +1,10 @@
 """Order statistics: the greatest, the least, the k-th, all in order; and where they are, if that is decided.
 
-Each value is increasing in every entry, so the k-th smallest entry lies between the k-th smallest lower bound and the
-k-th smallest upper bound, and both are reached. The place of an entry is the same for every point of the box if its
-interval is apart from those of its rivals. Equality at both ends is not enough: two intervals that overlap may come in
-either order. Where a slice is a single point, the place is the one that torch gives at this point.
+Each value is increasing in every entry, so the k-th smallest entry lies between the k-th smallest lower bound
+and the k-th smallest upper bound, and both are reached. The place of an entry is the same for every point of
+the box if its interval is apart from those of its rivals. Equality at both ends is not enough: two intervals
+that overlap may come in either order. Where a slice is a single point, the place is the one that torch gives
+at this point.
 """
 
 from __future__ import annotations
@@ -19,17 +20,22 @@ from .. import rounding
 from .._registry import Box
 from .._undecided import Undecided
 from ..rounding import EXACT
-from ._families import both, rule
+from ._families import as_box, both, check_domain, hull, rule
 from .arithmetic import add, mul
 
 _RECORD: dict[str, Any] = {"family": "order statistic", "budget": EXACT, "proven": True}
 
 
-# --- when a place is decided ------------------------------------------------------------------------------------------
+def _named(name: str, result: tuple) -> Any:
+    """Give the values and places of a function the named tuple that torch returns."""
+    return getattr(torch.return_types, name)(result)
+
+
+# --- when a place is decided --------------------------------------------------------------------------------
 
 
 def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what: str) -> Any:
-    """Return the indices if each is the same for every point of the box, else a placeholder that refuses to be used.
+    """Return the indices if each is the same for every point of the box, else an `Undecided`.
 
     Args:
         x: box whose entries were compared along `dim`.
@@ -52,7 +58,9 @@ def _mirrored(x: Box) -> Box:
 
 
 def _greatest_is_certain(x: Box, dim: int, keepdim: bool) -> Tensor:
-    """Where exactly one upper bound reaches the greatest lower bound: its entry is the greatest at every point."""
+    """Where exactly one upper bound reaches the greatest lower bound: its entry is the greatest at every
+    point.
+    """
     rivals = x.upper >= x.lower.amax(dim, keepdim=True)
     return rivals.sum(dim, keepdim=keepdim) == 1
 
@@ -65,7 +73,7 @@ def _first_are_certain(x: Box, k: int, dim: int) -> Tensor:
     return apart & ((x.upper >= lower.narrow(dim, k - 1, 1)).sum(dim, keepdim=True) == k)
 
 
-# --- the greatest and the least ---------------------------------------------------------------------------------------
+# --- the greatest and the least -----------------------------------------------------------------------------
 
 
 def _extreme(name: str, greatest: bool) -> None:
@@ -82,9 +90,9 @@ def _extreme(name: str, greatest: bool) -> None:
         upper, _ = function(input.upper, dim, keepdim)
         seen = input if greatest else _mirrored(input)
         if input.lower.ndim == 0:
-            return getattr(torch.return_types, name)((Box(lower, upper), indices))
+            return _named(name, (Box(lower, upper), indices))
         places = _settle(input, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name)
-        return getattr(torch.return_types, name)((Box(lower, upper), places))
+        return _named(name, (Box(lower, upper), places))
 
     rule(name, formula=rf"\{name} x", **_RECORD)(enclose)
 
@@ -99,7 +107,9 @@ def _place_of_extreme(name: str, greatest: bool) -> None:
             return indices
         seen = input if greatest else _mirrored(input)
         if dim is not None:
-            return _settle(input, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name)
+            return _settle(
+                input, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name
+            )
         flat, flat_seen = both(torch.flatten, input), both(torch.flatten, seen)
         return _settle(flat, indices, lambda: _greatest_is_certain(flat_seen, 0, False), 0, False, name)
 
@@ -112,7 +122,7 @@ _place_of_extreme("argmax", greatest=True)
 _place_of_extreme("argmin", greatest=False)
 
 
-# --- in order ---------------------------------------------------------------------------------------------------------
+# --- in order -----------------------------------------------------------------------------------------------
 
 
 @rule("sort", formula=r"x_{(1)} \le \dots \le x_{(n)}", **_RECORD)
@@ -121,10 +131,12 @@ def sort(input: Box, dim: int = -1, descending: bool = False, stable: bool | Non
     lower, indices = torch.sort(input.lower, dim=dim, descending=descending, stable=bool(stable))
     upper, _ = torch.sort(input.upper, dim=dim, descending=descending, stable=bool(stable))
     if input.lower.ndim == 0:
-        return torch.return_types.sort((Box(lower, upper), indices))
+        return _named("sort", (Box(lower, upper), indices))
     seen, n = input if descending else _mirrored(input), input.lower.shape[dim]
-    places = _settle(input, indices, lambda: _first_are_certain(seen, n, dim) if n else True, dim, True, "sort")
-    return torch.return_types.sort((Box(lower, upper), places))
+    places = _settle(
+        input, indices, lambda: _first_are_certain(seen, n, dim) if n else True, dim, True, "sort"
+    )
+    return _named("sort", (Box(lower, upper), places))
 
 
 @rule("argsort", formula=r"\operatorname{argsort} x", **_RECORD)
@@ -141,21 +153,25 @@ def msort(input: Box) -> Box:
 
 @rule("topk", formula=r"x_{(n)} \ge \dots \ge x_{(n-k+1)}", **_RECORD)
 def topk(input: Box, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
-    """Each order statistic is increasing in every entry; unsorted, any of the k may be at any of the k places."""
+    """Each order statistic is increasing in every entry; unsorted, any of the k may be at any of the k
+    places.
+    """
     lower, indices = torch.topk(input.lower, k, dim, largest)
     upper, _ = torch.topk(input.upper, k, dim, largest)
     if input.lower.ndim == 0:
-        return torch.return_types.topk((Box(lower, upper), indices))
+        return _named("topk", (Box(lower, upper), indices))
     if not sorted and k > 1:
         least, most = lower.amin(dim, keepdim=True), upper.amax(dim, keepdim=True)
         values = Box(least.expand_as(lower).clone(), most.expand_as(upper).clone())
-        return torch.return_types.topk((values, Undecided(indices, "topk(sorted=False)")))
+        return _named("topk", (values, Undecided(indices, "topk(sorted=False)")))
     seen = input if largest else _mirrored(input)
-    places = _settle(input, indices, lambda: _first_are_certain(seen, k, dim) if k else True, dim, True, "topk")
-    return torch.return_types.topk((Box(lower, upper), places))
+    places = _settle(
+        input, indices, lambda: _first_are_certain(seen, k, dim) if k else True, dim, True, "topk"
+    )
+    return _named("topk", (Box(lower, upper), places))
 
 
-# --- the k-th ---------------------------------------------------------------------------------------------------------
+# --- the k-th -----------------------------------------------------------------------------------------------
 
 
 def _kth(input: Box, k: int, dim: int, keepdim: bool, low: Any, upper: Tensor, name: str) -> tuple:
@@ -178,7 +194,7 @@ def _kth(input: Box, k: int, dim: int, keepdim: bool, low: Any, upper: Tensor, n
 def kthvalue(input: Box, k: int, dim: int = -1, keepdim: bool = False) -> Any:
     """Increasing in every entry."""
     low, upper = torch.kthvalue(input.lower, k, dim, keepdim), torch.kthvalue(input.upper, k, dim, keepdim)[0]
-    return torch.return_types.kthvalue(_kth(input, k, dim, keepdim, low, upper, "kthvalue"))
+    return _named("kthvalue", _kth(input, k, dim, keepdim, low, upper, "kthvalue"))
 
 
 def _median(name: str) -> None:
@@ -190,7 +206,7 @@ def _median(name: str) -> None:
             return both(function, input)
         low, upper = function(input.lower, dim, keepdim), function(input.upper, dim, keepdim)[0]
         k = (input.lower.shape[dim] + 1) // 2 if input.lower.ndim else 1
-        return getattr(torch.return_types, name)(_kth(input, k, dim, keepdim, low, upper, name))
+        return _named(name, _kth(input, k, dim, keepdim, low, upper, name))
 
     rule(name, formula=r"x_{(\lfloor (n + 1) / 2 \rfloor)}", **_RECORD)(enclose)
 
@@ -203,15 +219,27 @@ def _quantile(name: str) -> None:
     function: Any = getattr(torch, name)
 
     def enclose(
-        input: Box, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
+        input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
     ) -> Box:
-        """Between two order statistics, each increasing in every entry; outward, their ranks are exact."""
-        ends = [function(x, q, dim, keepdim, interpolation=interpolation) for x in input]
+        """Increasing in every entry and in q. Outward, the hull of the values at the computed and at the
+        exact rank.
+        """
+        x, fractions = as_box(input), as_box(q)
+        if isinstance(q, Box):
+            check_domain(name, q, (0.0, 1.0))
+        ends = [
+            function(*end, dim, keepdim, interpolation=interpolation)
+            for end in zip(x, fractions, strict=True)
+        ]
         if not rounding.outward():
             return Box(*ends)
-        ordered = both(lambda x: (x.flatten() if dim is None else x.movedim(dim, 0)).sort(0).values, input)
-        values = [_at_rank(ordered, Fraction(fraction), interpolation) for fraction in _numbers(q)]
-        return both(lambda *each: torch.stack(each).reshape(ends[0].shape), *values)
+        ordered = both(lambda x: (x.flatten() if dim is None else x.movedim(dim, 0)).sort(0).values, x)
+        low, high = (
+            [_at_rank(ordered, Fraction(fraction), interpolation) for fraction in _numbers(end)]
+            for end in fractions
+        )
+        lower, upper = torch.stack([box.lower for box in low]), torch.stack([box.upper for box in high])
+        return hull(Box(*ends), Box(lower.reshape(ends[0].shape), upper.reshape(ends[0].shape)))
 
     rule(name, formula=r"x_{(1 + q (n - 1))}", family="order statistic", proven=True)(enclose)
 
@@ -245,7 +273,7 @@ _quantile("quantile")
 _quantile("nanquantile")
 
 
-# --- running extremes -------------------------------------------------------------------------------------------------
+# --- running extremes ---------------------------------------------------------------------------------------
 
 
 def _running(name: str, greatest: bool) -> None:
@@ -256,10 +284,10 @@ def _running(name: str, greatest: bool) -> None:
         lower, indices = function(input.lower, dim)
         upper, _ = function(input.upper, dim)
         if input.lower.ndim == 0:
-            return getattr(torch.return_types, name)((Box(lower, upper), indices))
+            return _named(name, (Box(lower, upper), indices))
         seen = input if greatest else _mirrored(input)
         places = _settle(input, indices, lambda: _running_is_certain(seen, dim), dim, True, name)
-        return getattr(torch.return_types, name)((Box(lower, upper), places))
+        return _named(name, (Box(lower, upper), places))
 
     rule(name, formula=r"\max_{j \le i} x_j" if greatest else r"\min_{j \le i} x_j", **_RECORD)(enclose)
 
@@ -267,22 +295,25 @@ def _running(name: str, greatest: bool) -> None:
 def _running_is_certain(x: Box, dim: int) -> Tensor:
     """Where the greatest entry so far is the same at every point.
 
-    An entry above all earlier intervals takes over for certain; one below the greatest lower bound so far changes nothing;
-    any other leaves the place open until the next one takes over.
+    An entry above all earlier intervals takes over for certain; one below the greatest lower bound so far
+    changes nothing; any other leaves the place open until the next one takes over.
     """
     n = x.lower.shape[dim]
     if n == 0:
         return torch.ones_like(x.lower, dtype=torch.bool)
     highest, reached = x.upper.cummax(dim).values, x.lower.cummax(dim).values
-    takes_over, changes = torch.ones_like(x.lower, dtype=torch.bool), torch.ones_like(x.lower, dtype=torch.bool)
+    takes_over, changes = (
+        torch.ones_like(x.lower, dtype=torch.bool),
+        torch.ones_like(x.lower, dtype=torch.bool),
+    )
     takes_over.narrow(dim, 1, n - 1).copy_(x.lower.narrow(dim, 1, n - 1) > highest.narrow(dim, 0, n - 1))
     changes.narrow(dim, 1, n - 1).copy_(x.upper.narrow(dim, 1, n - 1) >= reached.narrow(dim, 0, n - 1))
-    time = torch.arange(n, device=x.lower.device).reshape([-1] + [1] * (x.lower.ndim - 1 - dim % x.lower.ndim))
+    time = torch.arange(n, device=x.lower.device).reshape(
+        [-1] + [1] * (x.lower.ndim - 1 - dim % x.lower.ndim)
+    )
     last_change = torch.where(changes, time, 0).cummax(dim).values
     return takes_over.gather(dim, last_change)
 
 
 _running("cummax", greatest=True)
 _running("cummin", greatest=False)
-
-

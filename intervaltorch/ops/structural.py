@@ -12,37 +12,43 @@ from .. import rounding
 from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError
 from ..rounding import CORRECTLY_ROUNDED
-from ._families import as_box, both, lower_of, map_boxes, rule, structural, upper_of
+from ._families import both, lower_of, map_boxes, rule, structural, upper_of
 from .arithmetic import operand
 
 _SHAPES = (
-    "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand", "broadcast_to", "permute", "transpose",
-    "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint", "flip", "fliplr", "flipud", "rot90", "roll", "tile",
-    "repeat", "repeat_interleave", "narrow", "select", "unbind", "split", "split_with_sizes", "chunk", "tensor_split",
-    "hsplit", "vsplit", "dsplit", "unsafe_split", "unsafe_chunk", "unsafe_split_with_sizes", "unfold", "im2col", "cat",
-    "concat", "concatenate", "stack", "hstack", "vstack", "dstack", "column_stack", "row_stack", "block_diag", "tril",
-    "triu", "diag", "diagonal", "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous",
-    "alias", "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "resolve_conj", "resolve_neg", "conj", "slice", "slice_inverse", "narrow_copy",
-    "pin_memory",
+    "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand", "broadcast_to", "permute",
+    "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint", "flip", "fliplr", "flipud",
+    "rot90", "roll", "tile", "repeat", "repeat_interleave", "narrow", "select", "unbind", "split",
+    "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit", "unsafe_split", "unsafe_chunk",
+    "unsafe_split_with_sizes", "unfold", "im2col", "cat", "concat", "concatenate", "stack", "hstack",
+    "vstack", "dstack", "column_stack", "row_stack", "block_diag", "tril", "triu", "diag", "diagonal",
+    "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous", "alias",
+    "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    "resolve_conj", "resolve_neg", "conj", "slice", "slice_inverse", "narrow_copy", "pin_memory",
 )  # fmt: skip
 
 structural(*dict.fromkeys(_SHAPES))
-structural(*(f"{name}_copy" for name in (*_SHAPES, "view") if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow"))
 structural(
-    torch.Tensor.T.__get__, torch.Tensor.mT.__get__, torch.Tensor.H.__get__, torch.Tensor.mH.__get__,
-    torch.Tensor.real.__get__, torch.linalg.diagonal,
-)  # fmt: skip
+    *(
+        f"{name}_copy"
+        for name in (*_SHAPES, "view")
+        if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow"
+    )
+)
+_PROPERTIES: list[Any] = [torch.Tensor.T, torch.Tensor.mT, torch.Tensor.H, torch.Tensor.mH, torch.Tensor.real]
+structural(*(each.__get__ for each in _PROPERTIES), torch.linalg.diagonal)
 
 
 def _each(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Shape several tensors alike; those that are plain stay plain, so that no two bounds share their memory."""
+    """Shape several tensors alike; plain ones stay plain, so that no two bounds share their memory."""
     lower = function(*map_boxes(lower_of, args), **kwargs)
     upper = function(*map_boxes(upper_of, args), **kwargs)
     if isinstance(lower, Tensor):
         return Box(lower, upper)
     given = args[0] if isinstance(args[0], (tuple, list)) else args
-    return type(lower)([Box(l, u) if isinstance(x, Box) else l for x, l, u in zip(given, lower, upper)])
+    return type(lower)(
+        [Box(l, u) if isinstance(x, Box) else l for x, l, u in zip(given, lower, upper, strict=True)]
+    )
 
 
 structural("broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d", by=_each)
@@ -61,7 +67,9 @@ structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
 def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any) -> Box:
     """Another shape of the same memory; reinterpreting the bits as another dtype is refused."""
     if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
-        raise EscapeError("view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)")
+        raise EscapeError(
+            "view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)"
+        )
     return Box(input.lower.view(*shape, **size), input.upper.view(*shape, **size))
 
 
@@ -74,16 +82,17 @@ def _detach_in_place(input: Box) -> Box:
 
 _detached = [torch.detach_, torch.ops.aten.detach_]
 add_op(
-    Op("detach_", "x", "structural", _detach_in_place, torch.detach_, budget=rounding.EXACT, proven=True), _detached
+    Op("detach_", "x", "structural", _detach_in_place, torch.detach_, budget=rounding.EXACT, proven=True),
+    _detached,
 )
 OPS.update({function: dataclasses.replace(OPS[function], inplace=False) for function in _detached})
 
 
-# --- new tensors ------------------------------------------------------------------------------------------------------
+# --- new tensors --------------------------------------------------------------------------------------------
 
 
 def _new(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """A point box with memory of its own, which can be filled by index; an integer dtype gives a plain tensor.
+    """A point box with memory of its own, to be filled by index; an integer dtype gives a plain tensor.
 
     What torch leaves uninitialised is zero here: two bounds of unknown bits need not be an interval.
     """
@@ -95,7 +104,15 @@ def _new(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 structural(
-    "zeros_like", "ones_like", "empty_like", "new_zeros", "new_ones", "new_empty", "new_empty_strided", "new_tensor", by=_new
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_empty_strided",
+    "new_tensor",
+    by=_new,
 )
 
 
@@ -119,7 +136,7 @@ def new_full(input: Box, size: Any, fill_value: Any, **kwargs: Any) -> Any:
     return _filled(torch.Tensor.new_full, input, size, fill_value=fill_value, **kwargs)
 
 
-# --- conversions ------------------------------------------------------------------------------------------------------
+# --- conversions --------------------------------------------------------------------------------------------
 
 
 def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -136,7 +153,7 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     before, after = input.lower.dtype, result.lower.dtype
     if after.is_floating_point:
         if before.is_floating_point and rounding.outward() and rounding.narrows(before, after):
-            return Box(*rounding.widen(*result, CORRECTLY_ROUNDED))
+            return Box(*rounding.widen(result.lower, result.upper, CORRECTLY_ROUNDED))
         return result
     if before is torch.bool or before == after:
         return result
@@ -146,11 +163,26 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     # Truncation is increasing, so equal ends mean that every point of the box gives this integer.
     if not bool((result.lower == result.upper).all()):
         raise UndecidedError(
-            f"the {after} value of some entries depends on the point of the box", "take a bound first: x.lower or x.upper"
+            f"the {after} value of some entries depends on the point of the box",
+            "take a bound first: x.lower or x.upper",
         )
     return result.lower
 
 
-for _name in ("to", "double", "float", "half", "bfloat16", "bool", "int", "long", "short", "type", "type_as", "cuda", "cpu"):
+for _name in (
+    "to",
+    "double",
+    "float",
+    "half",
+    "bfloat16",
+    "bool",
+    "int",
+    "long",
+    "short",
+    "type",
+    "type_as",
+    "cuda",
+    "cpu",
+):
     structural(_name, functional=False, by=_convert)
 structural("_to_copy", functional=False, by=_convert)

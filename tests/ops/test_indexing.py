@@ -1,4 +1,6 @@
-"""Reading and writing by index and mask: values, gradients, views; what is undecided gives a hull or a refusal."""
+"""Reading and writing by index and mask: values, gradients, views; what is undecided gives a hull or a
+refusal.
+"""
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 import intervaltorch as it
-from intervaltorch import IntervalTensor, UndecidedError, UnsupportedOpError, testing
+from intervaltorch import DomainError, IntervalTensor, UndecidedError, UnsupportedOpError, testing
 
 
 def box(*shape, radius=0.3):
@@ -45,7 +47,12 @@ def test_getitem_reads_both_bounds(index):
 
 @each_index
 def test_setitem_writes_both_bounds(index):
-    for value in (0.5, torch.tensor(0.5), box(2, 3, 4)[index].clone(), IntervalTensor(torch.tensor(0.0), torch.tensor(1.0))):
+    for value in (
+        0.5,
+        torch.tensor(0.5),
+        box(2, 3, 4)[index].clone(),
+        IntervalTensor(torch.tensor(0.0), torch.tensor(1.0)),
+    ):
         x = box(2, 3, 4)
         lower, upper = x.lower.clone(), x.upper.clone()
         lower[index] = getattr(value, "lower", value)
@@ -71,7 +78,9 @@ PROGRAMS = {
     "scatter_": lambda x, y: x.clone().scatter_(1, torch.ones(2, 1, 4, dtype=torch.long), y[:, :1]),
     "scatter_add_": lambda x, y: x.clone().scatter_add_(1, torch.ones(2, 3, 4, dtype=torch.long), y),
     "put_": lambda x, y: x.clone().put_(torch.tensor([3, 5]), y[0, 0, :2]),
-    "fill_ and zero_": lambda x, y: _through(_through(x, lambda x: x[0], y[0, 0, 0], "fill_"), lambda x: x[1, 0], None, "zero_"),
+    "fill_ and zero_": lambda x, y: _through(
+        _through(x, lambda x: x[0], y[0, 0, 0], "fill_"), lambda x: x[1, 0], None, "zero_"
+    ),
     "written twice": lambda x, y: _set(_set(x, 0, y[1]), (slice(None), 0), y[:, 1]),
 }
 
@@ -100,7 +109,9 @@ def _through(x, take, value, how="__setitem__"):
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_a_writing_program_does_on_each_bound_what_it_does_on_a_tensor(name):
-    """All these programs are increasing in x and y, so the bounds are the values at the ends, with their gradients."""
+    """All these programs are increasing in x and y, so the bounds are the values at the ends, with their
+    gradients.
+    """
     program = PROGRAMS[name]
     x, y = box(2, 3, 4).requires_grad_(), box(2, 3, 4).requires_grad_()
     result = program(x, y)
@@ -130,7 +141,11 @@ def test_leaves_refuse_writes_as_in_torch():
 
 def test_an_interval_is_not_written_into_a_plain_tensor():
     t = torch.zeros(2, 3)
-    for write in (lambda: t.__setitem__(0, box(3)), lambda: t.copy_(box(2, 3)), lambda: t.masked_fill_(MASK, box(1)[0])):
+    for write in (
+        lambda: t.__setitem__(0, box(3)),
+        lambda: t.copy_(box(2, 3)),
+        lambda: t.masked_fill_(MASK, box(1)[0]),
+    ):
         with pytest.raises(UnsupportedOpError, match=r"IntervalTensor\.point"):
             write()
     assert not t.any()
@@ -141,10 +156,28 @@ def test_wider_values_round_outward_when_written():
     with it.rounding("outward"):
         for value in (0.1, exact, IntervalTensor.point(exact)):
             x[:] = value
-            assert x.dtype is torch.float32 and (x.lower.double() < exact).all() and (exact < x.upper.double()).all()
+            assert (
+                x.dtype is torch.float32
+                and (x.lower.double() < exact).all()
+                and (exact < x.upper.double()).all()
+            )
 
 
-# --- masks that may be undecided --------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: x.masked_fill(MASK, float("nan")),
+        lambda x: torch.where(MASK, x, float("nan")),
+        lambda x: x.fill_(float("nan")),
+        lambda x: x.__setitem__(0, float("nan")),
+    ],
+)
+def test_nan_is_in_no_box(write):
+    with pytest.raises(DomainError, match="NaN"):
+        write(box(2, 3))
+
+
+# --- masks that may be undecided ----------------------------------------------------------------------------
 
 UNDECIDED = torch.tensor([-2.0, -1.0, 1.0]), torch.tensor([-1.0, 1.0, 2.0])  # negative, either, positive
 
@@ -154,7 +187,9 @@ def test_decided_masks_index():
     mask = IntervalTensor(torch.tensor([-2.0, 1.0, 1.0]), torch.tensor([-1.0, 2.0, 2.0])) > 0
     assert torch.equal(x[mask].lower, x.lower[1:])
     assert torch.equal(torch.arange(3)[mask], torch.tensor([1, 2]))
-    assert torch.equal(mask.nonzero(), torch.tensor([[1], [2]])) and torch.equal(torch.where(mask)[0], torch.tensor([1, 2]))
+    assert torch.equal(mask.nonzero(), torch.tensor([[1], [2]])) and torch.equal(
+        torch.where(mask)[0], torch.tensor([1, 2])
+    )
 
 
 @pytest.mark.parametrize(
@@ -189,7 +224,9 @@ def test_undecided_masks_that_decide_a_shape_are_refused(use):
 )
 def test_undecided_masks_that_choose_give_the_hull(clip):
     y = clip(IntervalTensor(*UNDECIDED))
-    assert torch.equal(y.lower, torch.tensor([0.0, -1.0, 1.0])) and torch.equal(y.upper, torch.tensor([0.0, 1.0, 2.0]))
+    assert torch.equal(y.lower, torch.tensor([0.0, -1.0, 1.0])) and torch.equal(
+        y.upper, torch.tensor([0.0, 1.0, 2.0])
+    )
 
 
 def _set_where_negative(x):
@@ -215,10 +252,15 @@ def test_a_mask_of_the_first_dimensions_chooses_rows():
     x, mask = box(3, 2), IntervalTensor(*UNDECIDED) > 0
     y = x.clone()
     y[mask] = torch.tensor([10.0, -10.0])
-    assert torch.equal(y.lower, torch.stack([x.lower[0], torch.stack([x.lower[1, 0], torch.tensor(-10.0)]), torch.tensor([10.0, -10.0])]))
+    assert torch.equal(
+        y.lower,
+        torch.stack(
+            [x.lower[0], torch.stack([x.lower[1, 0], torch.tensor(-10.0)]), torch.tensor([10.0, -10.0])]
+        ),
+    )
 
 
-# --- every rule with a box in any position ----------------------------------------------------------------------------
+# --- every rule with a box in any position ------------------------------------------------------------------
 
 PLACES = torch.tensor([[2, 0, 1], [1, 1, 0]])
 CASES = {
@@ -229,7 +271,10 @@ CASES = {
     "masked_select": (torch.masked_select, [box(2, 3), MASK]),
     "index_fill": (torch.index_fill, [box(2, 3), 1, torch.tensor([0]), 0.1]),
     "index_copy into plain": (torch.index_copy, [torch.randn(2, 3), 1, torch.tensor([2]), box(2, 1)]),
-    "index_add": (lambda *a: torch.index_add(*a, alpha=-2), [box(2, 3), 1, torch.tensor([2, 2, 2]), box(2, 3)]),
+    "index_add": (
+        lambda *a: torch.index_add(*a, alpha=-2),
+        [box(2, 3), 1, torch.tensor([2, 2, 2]), box(2, 3)],
+    ),
     "index_put accumulate": (torch.index_put, [box(2, 3), (torch.tensor([0, 0]),), box(2, 3), True]),
     "put accumulate": (torch.put, [box(2, 3), torch.tensor([0, 0, 4]), box(3), True]),
     "scatter": (torch.scatter, [box(2, 3), 1, torch.tensor([[1], [2]]), box(2, 1)]),
@@ -266,7 +311,7 @@ def test_rules(name):
 
 
 def test_a_long_sum_at_one_place_rounds_outward():
-    """2^25 ones one by one stay at 2^24 in float32: the bound must reach the real sum."""
+    """Ones added one by one to 2^24 are lost in float32: the bound must reach the real sum."""
     x, source = torch.zeros(1), IntervalTensor.point(torch.cat([torch.tensor([2.0**24]), torch.ones(64)]))
     with it.rounding("outward"):
         y = torch.index_add(x, 0, torch.zeros(65, dtype=torch.long), source)

@@ -55,7 +55,18 @@ def test_both_bounds_take_the_same_way(name):
     assert y.shape == SHAPES[name](x.lower).shape
 
 
-VIEWS = ["view varargs", "permute varargs", "flatten", "unflatten", "mT", "split", "unbind", "diagonal", "squeeze", "aten"]
+VIEWS = [
+    "view varargs",
+    "permute varargs",
+    "flatten",
+    "unflatten",
+    "mT",
+    "split",
+    "unbind",
+    "diagonal",
+    "squeeze",
+    "aten",
+]
 
 
 @pytest.mark.parametrize("laid_out_alike", [True, False])
@@ -78,7 +89,13 @@ def test_expanded_boxes_cannot_be_written_into():
 
 def test_plain_tensors_stay_plain_beside_a_box():
     x, t = box(3), torch.zeros(2, 1)
-    for result in (torch.broadcast_tensors(x, t)[1], t.expand_as(box(2, 3)), t.view_as(box(1, 2)), t.to(x), t.type_as(x)):
+    for result in (
+        torch.broadcast_tensors(x, t)[1],
+        t.expand_as(box(2, 3)),
+        t.view_as(box(1, 2)),
+        t.to(x),
+        t.type_as(x),
+    ):
         assert type(result) is torch.Tensor
     assert type(torch.meshgrid(x, t.flatten(), indexing="ij")[1]) is torch.Tensor
     assert [type(y) for y in torch.atleast_2d(x, t)] == [IntervalTensor, torch.Tensor]
