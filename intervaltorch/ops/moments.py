@@ -99,7 +99,7 @@ def deviations(x: Box, dim: Dims, steps: int = 4) -> Deviations:
     Args:
         x: the box.
         dim: which dimensions hold the entries.
-        steps: of the search for q.
+        steps: of the search for q; 8 have always found it to rounding, 2 come close unless the box is wide.
     """
     l, u = x
     middle = _middle(x, dim)
@@ -117,20 +117,20 @@ def _middle(x: Box, dim: Dims) -> Tensor:
 
 
 def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
+    """At most the norm of the deviations. Products with clamped factors select an end, much faster than `torch.where`."""
     with torch.no_grad():
         q = balance(z, dim, steps)
-        direction = torch.clamp(q, z.lower, z.upper) - q
+        direction = torch.clamp(q, z.lower, z.upper).sub_(q)
         direction -= direction.mean(dim, keepdim=True)
         length = torch.linalg.vector_norm(direction, 2, dim, keepdim=True)
-        # An infinite or vanishing direction says nothing: the bound is then 0.
-        usable = (length > torch.finfo(length.dtype).tiny ** 0.5) & torch.isfinite(length)
-        direction = torch.where(usable, direction, 0.0)
-        length = torch.where(usable, above(length, norm_budget(2, n, length.dtype)), inf)
-    rises = direction > 0
-    reach = (direction * torch.where(rises, z.lower, torch.where(direction < 0, z.upper, 0.0))).sum(dim, keepdim=True)
+        length = above(length, norm_budget(2, n, length.dtype)).clamp_(min=torch.finfo(length.dtype).tiny)
+    reach = direction.clamp(min=0) * z.lower + direction.clamp(max=0) * z.upper
+    reach = reach.sum(dim, keepdim=True)
     if rounding.outward():
         reach = rounding.down(reach, _reach_error(z, direction, dim, n))
-    return torch.clamp(below(torch.clamp(reach, min=0) / length, ONE), min=0)
+    # Infinite ends and directions give infinite or no numbers, which say nothing.
+    least = below((reach / length).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), ONE)
+    return torch.clamp(least, min=0)
 
 
 @torch.no_grad()
@@ -139,10 +139,10 @@ def _reach_error(z: Box, direction: Tensor, dim: Dims, n: int) -> Tensor:
     info = torch.finfo(direction.dtype)
     growth = 2 * rounding.gamma(n + 4, direction.dtype)
     size = torch.maximum(-z.lower, z.upper)
-    total = (direction.abs() * torch.where(direction == 0, 0.0, size)).sum(dim, keepdim=True)
+    total = (direction.abs() * size).sum(dim, keepdim=True)
     drift = direction.sum(dim, keepdim=True).abs() + growth * direction.abs().sum(dim, keepdim=True)
     error = growth * total + drift * size.mean(dim, keepdim=True) * (1 + growth)
-    error = error * (1 + 8 * info.eps) + total * (2 * info.eps) + (n + 4) * info.tiny
+    error = error * (1 + 8 * info.eps) + total * (2 * info.eps) + (2 * n + 4) * info.tiny
     return error.nan_to_num_(nan=inf, posinf=inf)
 
 
@@ -150,19 +150,20 @@ def _reach_error(z: Box, direction: Tensor, dim: Dims, n: int) -> Tensor:
 def balance(x: Box, dim: Dims, steps: int) -> Tensor:
     r"""Find the q that minimises $\sum_i \mathrm{dist}(q, [l_i, u_i])^2$: where the pulls of all intervals balance.
 
-    The pull $\sum_i (\mathrm{clamp}(q, l_i, u_i) - q)$ falls piecewise linearly. Newton steps solve it in finitely many
-    steps; one that leaves the bracket known so far is replaced by the secant of the bracket.
+    The pull $\sum_i (\mathrm{clamp}(q, l_i, u_i) - q)$ falls piecewise linearly. Newton steps solve it in finitely
+    many steps; one that leaves the bracket known so far is replaced by the secant of the bracket.
     """
     q = _middle(x, dim)
     low, high = torch.full_like(q, -inf), torch.full_like(q, inf)
     pull_low, pull_high = torch.ones_like(q), -torch.ones_like(q)
     for _ in range(steps):
-        pulls = torch.clamp(q, x.lower, x.upper) - q
+        pulls = torch.clamp(q, x.lower, x.upper).sub_(q)
         pull = pulls.sum(dim, keepdim=True)
         up = pull > 0
         low, pull_low = torch.where(up, q, low), torch.where(up, pull, pull_low)
         high, pull_high = torch.where(up, high, q), torch.where(up, pull_high, pull)
-        newton = q + pull / (pulls != 0).sum(dim, keepdim=True).clamp(min=1)
+        active = pulls.sign_().abs_().sum(dim, keepdim=True)
+        newton = q + pull / active.clamp_(min=1)
         inside = ((newton > low) & (newton < high)) | torch.isinf(high - low) | (pull_low == pull_high)
         q = torch.where(inside, newton, low + (high - low) * (pull_low / (pull_low - pull_high)))
     return q

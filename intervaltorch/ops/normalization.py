@@ -32,10 +32,11 @@ from . import elementwise as _elementwise  # whose rules are looked up below
 from ._families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import deviations, magnitudes, var, vector_norm
-from .reductions import ONE, above, below, mean, sum_budget
+from .reductions import ONE, above, below, mean, size_of_reduction, sum_budget
 from .softmax import sum_of_others
 
 TWO = Budget(relative=1)
+Divisor = Callable[[Tensor], Tensor]
 rsqrt = OPS[torch.rsqrt].enclose
 
 
@@ -48,25 +49,33 @@ def _clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
     """Cut to [-limit, limit]; a quotient 0/0 says nothing more."""
     if rounding.outward():
         limit = rounding.neighbour(limit if limit.is_integer() else math.nextafter(limit, inf), lower.dtype, inf)
-    lower = torch.where(torch.isnan(lower), -limit, lower).clamp(-limit, limit)
-    return Box(lower, torch.where(torch.isnan(upper), limit, upper).clamp(-limit, limit))
+    return Box(lower.nan_to_num(nan=-limit).clamp(-limit, limit), upper.nan_to_num(nan=limit).clamp(-limit, limit))
 
 
-def _quotients(x: Box, divisor: Callable[[Tensor, Tensor], Tensor], limit: float) -> Box:
-    """Divide the ends of x by `divisor(end, large)`, where `large` asks for the largest divisor: it gives the value nearest 0."""
-    lower = x.lower / divisor(x.lower, x.lower > 0)
-    upper = x.upper / divisor(x.upper, x.upper < 0)
+def _quotients(x: Box, least: Divisor, most: Divisor, limit: float) -> Box:
+    """Divide x by a divisor that lies between `least(x)` and `most(x)`.
+
+    A positive end is largest over the least divisor, a negative one over the greatest. One of both summands is 0.
+    """
+    upper = x.upper.clamp(min=0) / least(x.upper) + x.upper.clamp(max=0) / most(x.upper)
+    lower = x.lower.clamp(max=0) / least(x.lower) + x.lower.clamp(min=0) / most(x.lower)
     return _clipped(below(lower, ONE), above(upper, ONE), limit)
 
 
-def _root(x: Tensor) -> Tensor:
-    """The square root of x, 0 for x <= 0, without an infinite gradient at 0."""
-    return torch.where(x > 0, torch.where(x > 0, x, 1.0).sqrt(), 0.0)
+def _root(x: Tensor, positive: bool) -> Tensor:
+    """The square root, with gradient 0 at 0 if x may be 0 there."""
+    return x.sqrt() if positive else torch.where(x > 0, torch.where(x > 0, x, 1.0).sqrt(), 0.0)
 
 
-def _roots(small: Tensor, big: Tensor) -> tuple[Tensor, Tensor]:
-    """Bounds of the roots of numbers bounded by `small` and `big`."""
-    return torch.clamp(below(_root(small), TWO), min=0), above(_root(big), TWO)
+def _root_below(x: Tensor, eps: float) -> Tensor:
+    """At most the root of x + eps."""
+    inner = torch.clamp(below(x + eps, TWO), min=0) if rounding.outward() else x + eps
+    return below(_root(inner, eps > 0), TWO).clamp(min=0) if rounding.outward() else _root(inner, eps > 0)
+
+
+def _root_above(x: Tensor, eps: float) -> Tensor:
+    """At least the root of x + eps."""
+    return above(_root(above(x + eps, TWO), eps > 0), TWO)
 
 
 def _scaled(y: Box, weight: Any, bias: Any) -> Box:
@@ -80,20 +89,20 @@ def _scaled(y: Box, weight: Any, bias: Any) -> Box:
 
 def standardise(x: Box, dim: Any, eps: float) -> Box:
     r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file."""
-    found = deviations(x, dim)
-    z, n = found.centred, found.n
+    n = size_of_reduction(x.lower, x.lower.sum(dim))
+    found = deviations(x, dim, steps=4 if n < 64 else 2)
+    z = found.centred
     # c_i = x_i - mean = (n-1)/n x_i - (sum of the others)/n: its own entry enters once.
     average, own = mean(z, dim, keepdim=True), below((z.upper - z.lower) / n, TWO)
     upper = above(above(z.upper - average.lower, ONE) - own, ONE)
     lower = below(below(z.lower - average.upper, ONE) + own, ONE)
-    least, most = below(found.least.square() / n, TWO), above(found.most.square() / n, TWO)
+    smallest, largest = below(found.least.square() / n, TWO), above(found.most.square() / n, TWO)
+    greatest = _root_above(largest, eps)
 
-    def divisor(end: Tensor, large: Tensor) -> Tensor:
-        small = torch.maximum(least, below(end.square() / (n - 1), TWO) if n > 1 else end)
-        low, high = _roots(below(small + eps, TWO), above(most + eps, TWO))
-        return torch.where(large, high, low)
+    def least(end: Tensor) -> Tensor:
+        return _root_below(torch.maximum(smallest, below(end.square() / max(1, n - 1), TWO)), eps)
 
-    return _quotients(Box(lower, upper), divisor, math.sqrt(n - 1))
+    return _quotients(Box(lower, upper), least, lambda end: greatest, math.sqrt(max(0, n - 1)))
 
 
 _CENTRED: dict[str, Any] = {
@@ -250,16 +259,17 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     shape, kept = x.lower.shape, x.lower.shape[: x.lower.ndim - len(tuple(normalized_shape))]
     x = _reshaped(x, *kept, -1)
     n, eps = x.lower.shape[-1], torch.finfo(x.lower.dtype).eps if eps is None else eps
-    least, most = (sum_of_others(m.square(), -1) for m in magnitudes(x))
-    known = _others_budget(n, least.dtype)
+    small, big = (sum_of_others(m.square(), -1) for m in magnitudes(x))
+    known = _others_budget(n, small.dtype)
 
-    def divisor(end: Tensor, large: Tensor) -> Tensor:
+    def least(end: Tensor) -> Tensor:
         # A sum that overflows is at least the largest number.
-        small, big = (end.square() + least).clamp(max=torch.finfo(end.dtype).max), end.square() + most
-        low, high = _roots(below(below(small / n, known) + eps, TWO), above(above(big / n, known) + eps, TWO))
-        return torch.where(large, high, low)
+        return _root_below(below((end.square() + small).clamp(max=torch.finfo(end.dtype).max) / n, known), eps)
 
-    return _scaled(_reshaped(_quotients(x, divisor, math.sqrt(n)), *shape), weight, None)
+    def most(end: Tensor) -> Tensor:
+        return _root_above(above((end.square() + big) / n, known), eps)
+
+    return _scaled(_reshaped(_quotients(x, least, most, math.sqrt(n)), *shape), weight, None)
 
 
 def _others_budget(n: int, dtype: torch.dtype) -> Budget:
@@ -275,20 +285,21 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
         norm = vector_norm(input, p, dim, keepdim=True)
         quotient = div(input, Box(norm.lower.clamp(min=eps), norm.upper.clamp(min=eps)))
         return _clipped(*quotient, 1.0) if p > 0 else quotient
-    least, most = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
-    known, dtype = _others_budget(input.lower.shape[dim], least.dtype), least.dtype
+    small, big = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
+    known, dtype = _others_budget(input.lower.shape[dim], small.dtype), small.dtype
 
-    def divisor(end: Tensor, large: Tensor) -> Tensor:
-        small, big = below(_power(end, p) + least, known), above(_power(end, p) + most, known)
-        if p == 2:
-            small, big = _roots(small, big)
+    def least(end: Tensor) -> Tensor:
+        powers = torch.clamp(below(_power(end, p) + small, known), min=0).nan_to_num(posinf=0.0)
+        norm = below(_root(powers, False), TWO) if p == 2 else powers
         # The norm is at least |x|, which also serves where squares underflow or overflow.
-        small = torch.maximum(torch.where(torch.isinf(small), 0.0, small), end.abs())
-        return torch.where(
-            large, big.clamp(min=rounding.neighbour(eps, dtype, inf)), small.clamp(min=rounding.neighbour(eps, dtype, -inf))
-        )
+        return torch.maximum(norm, end.abs()).clamp(min=rounding.neighbour(eps, dtype, -inf))
 
-    return _quotients(input, divisor, 1.0)
+    def most(end: Tensor) -> Tensor:
+        powers = above(_power(end, p) + big, known)
+        norm = above(_root(powers, False), TWO) if p == 2 else powers
+        return norm.clamp(min=rounding.neighbour(eps, dtype, inf))
+
+    return _quotients(input, least, most, 1.0)
 
 
 def _power(x: Tensor, p: float) -> Tensor:

@@ -20,7 +20,7 @@ from .. import rounding
 from .._registry import Box
 from ..errors import DomainError
 from ..rounding import Budget
-from ._families import rule
+from ._families import rule, untracked
 from .reductions import floating
 
 
@@ -38,66 +38,59 @@ def sum_of_others(v: Tensor, dim: int) -> Tensor:
 
 
 def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    r"""Return m and s with $\sum_{j \ne i} e^{v_j} = e^{m_i} s_i$ and $s_i \ge 1$; s is 0 where there are no others.
+    r"""Return m and s with $\sum_{j \ne i} e^{v_j} = e^{m_i} s_i$ and $s_i \ge 1$; without others m is -inf and s is 1.
 
     m is the largest of the others. It is a constant for autograd, since the sum does not depend on it.
     """
     with torch.no_grad():
         top, at = v.max(dim, keepdim=True)
         second = v.scatter(dim, at, -inf).amax(dim, keepdim=True)
-        top, second = _finite(top), _finite(second)
+        alone = second == -inf
+        # Shift by finite numbers: the exponentials of infinite entries are then 0 and infinity.
+        largest = torch.finfo(v.dtype).max
+        top, second = top.clamp(-largest, largest), second.clamp(-largest, largest)
     weights = torch.exp(v - top)
     rest = torch.exp(v.scatter(dim, at, -inf) - second).sum(dim, keepdim=True)
+    rest = torch.where(alone, 1.0, rest)
     # Not the largest itself: its total - 1 may be 0, and the logarithm would pass NaN to the gradient of `rest`.
     sums = (weights.sum(dim, keepdim=True) - weights).scatter(dim, at, rest)
-    return torch.where(_is_at(v, at, dim), second, top), sums
+    return top.expand_as(v).scatter(dim, at, torch.where(alone, -inf, second)), sums
 
 
-def _is_at(v: Tensor, at: Tensor, dim: int) -> Tensor:
-    return torch.zeros_like(v, dtype=torch.bool).scatter(dim, at, True)
-
-
-def _finite(largest: Tensor) -> Tensor:
-    """Shift by a finite number; the exponentials of infinite entries are then 0 and infinity."""
-    return largest.clamp(min=torch.finfo(largest.dtype).min, max=torch.finfo(largest.dtype).max)
-
-
-def _log_odds(x: Tensor, others: Tensor, dim: int) -> tuple[Tensor, Tensor | None]:
-    """Compute x_i - log of the sum of exponentials of the others, and in outward mode the error of it.
+def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
+    """Bound x_i - log of the sum of exponentials of the others, from below (side -1) or above (+1).
 
     The sum s errs relatively by at most twice the error of a sum in [1, n] of exponentials, whose arguments' rounding
-    u·t_i adds up to at most u log n (see `logsumexp`); subtractions and logarithm add a rounding each.
+    u·t_i adds up to at most u log n (see `logsumexp`); subtractions and logarithm add a rounding each. A NaN, from
+    infinite entries, says nothing.
     """
     largest, sums = _others(others, dim)
-    # Without others the odds are infinite; the inner `where` keeps the gradient of log finite there.
-    logs = torch.where(sums == 0, -inf, torch.log(torch.where(sums == 0, 1.0, sums)))
+    logs = torch.log(sums)
     odds = x - largest - logs
-    if not rounding.outward():
-        return odds, None
-    with torch.no_grad():
-        n, info = x.shape[dim], torch.finfo(x.dtype)
-        relative = 4 * rounding.gamma(n + 2, x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
-        size = ((x - largest).abs() + 2 * logs.abs() + odds.abs()).nan_to_num_(nan=inf)
-        error = size * (info.eps * (1 + 8 * info.eps)) + (relative * (1 + 8 * info.eps) + info.tiny)
-        return odds, torch.where(sums == 0, 0.0, error)
+    if rounding.outward():
+        with torch.no_grad():
+            n, info = x.shape[dim], torch.finfo(x.dtype)
+            relative = 4 * rounding.gamma(n + 2, x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
+            size = (x - largest).abs() + 2 * logs.abs() + odds.abs()
+            error = size * (info.eps * (1 + 8 * info.eps)) + (relative * (1 + 8 * info.eps) + info.tiny)
+            error = torch.where(largest == -inf, 0.0, error)  # infinite odds are exact
+        odds = odds + side * error
+    return odds.nan_to_num(nan=side * inf, posinf=inf, neginf=-inf)
 
 
 def _bounds(input: Box, dim: int, safe: bool) -> tuple[Tensor, Tensor]:
-    """Bounds of the log-odds of every entry; a NaN, from infinite entries, is the largest respectively smallest value."""
-    masked = input.upper == -inf
-    if not safe and input.upper.numel():
-        _check_masks(masked, dim)
-    lower, low_error = _log_odds(input.lower, input.upper, dim)
-    upper, high_error = _log_odds(input.upper, input.lower, dim)
-    if low_error is not None and high_error is not None:
-        lower, upper = lower - low_error, upper + high_error
-    lower = torch.where(torch.isnan(lower), -inf, lower)
-    upper = torch.where(torch.isnan(upper), inf, upper)
+    """Bounds of the log-odds of every entry."""
+    lower, upper = _log_odds(input.lower, input.upper, dim, -1), _log_odds(input.upper, input.lower, dim, 1)
     if input.lower.shape[dim] == 1:
         lower = torch.full_like(lower, inf)
-    upper = torch.where(masked, -inf, upper)
+    if torch.compiler.is_compiling() or (input.upper.numel() and bool(input.upper.detach().amin() == -inf)):
+        masked = input.upper == -inf
+        if not safe:
+            _check_masks(masked, dim)
+        lower, upper = lower.masked_fill(masked, -inf), upper.masked_fill(masked, -inf)
     # Both are computed alike, so only their rounding can exchange them.
-    return torch.where(lower > upper, upper, lower), upper
+    untracked(lower).copy_(torch.minimum(lower.detach(), upper.detach()))
+    return lower, upper
 
 
 def _check_masks(masked: Tensor, dim: int) -> None:
