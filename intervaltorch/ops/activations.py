@@ -1,4 +1,4 @@
-"""Activations of `torch.nn.functional`. (Softmax and its relatives have a file of their own.)
+"""Activations of `torch.nn.functional`; softmax and its relatives have a file of their own.
 
 Turning points were computed to 30 digits with mpmath, as the zeros of the derivatives.
 """
@@ -18,17 +18,19 @@ from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import EXACT, Budget
 from ._families import as_box, increasing, piecewise_monotone, rule, spanned
-from .arithmetic import Operand, clamp, div, mul, operand, rounded
+from .arithmetic import Operand, clamp, div, mul, operand, widened
 from .elementwise import expm1, sigmoid
 
 _RECORD: dict[str, Any] = {"family": "activation", "functional": True, "proven": True}
 
 
 def joined(x: Box, at: Box, left: Box, right: Box) -> Box:
-    """The hull of a function given in two pieces: bounds of it over the part of x up to `at`, and over that beyond."""
+    """The hull of a function given in two pieces, bounded over the part of x up to `at` and over that beyond."""
     only_left, only_right = x.upper <= at.lower, x.lower > at.upper
-    lower = torch.where(only_left, left.lower, torch.where(only_right, right.lower, torch.minimum(left.lower, right.lower)))
-    upper = torch.where(only_left, left.upper, torch.where(only_right, right.upper, torch.maximum(left.upper, right.upper)))
+    both = Box(torch.minimum(left.lower, right.lower), torch.maximum(left.upper, right.upper))
+    lower, upper = (
+        torch.where(only_left, a, torch.where(only_right, b, hull)) for a, b, hull in zip(left, right, both, strict=True)
+    )
     return Box(lower, upper)
 
 
@@ -39,7 +41,7 @@ def _halves(x: Box) -> tuple[Box, Box]:
 
 _ZERO = Box(0.0, 0.0)  # type: ignore[arg-type]
 
-# --- piecewise linear -------------------------------------------------------------------------------------------------
+# --- piecewise linear ---------------------------------------------------------------------------------------
 
 increasing("relu", formula=r"\max(x, 0)", image=(0.0, inf), curvature="convex", budget=EXACT)
 increasing("relu6", formula=r"\min(\max(x, 0), 6)", image=(0.0, 6.0), budget=EXACT)
@@ -92,14 +94,14 @@ def rrelu(
 
 
 def _two_slopes(x: Box, slope: Operand) -> Box:
-    """x for x > 0, slope times x below."""
+    """The function that is x for x > 0, and slope times x below."""
     negative, positive = _halves(x)
     return joined(x, _ZERO, mul(negative, slope), positive)
 
 
 @rule("threshold", formula=r"x\ (x > t),\ v\ (x \le t)", budget=EXACT, **_RECORD)
 def threshold(input: Box, threshold: float, value: float) -> Box:
-    """The hull of the value, where the box reaches down to the threshold, and of the part of the box above."""
+    """The hull of the value, if the box reaches down to the threshold, and of the part of the box above."""
     t, v = operand(threshold, input), operand(value, input)
     constant = Box(torch.zeros_like(input.lower) + v.lower, torch.zeros_like(input.upper) + v.upper)
     above = Box(input.lower.clamp(min=t.lower), input.upper)
@@ -119,23 +121,24 @@ def softshrink(input: Box, lambd: float = 0.5) -> Box:
 
 
 def _shrunk(function: Any, x: Box, lambd: float, budget: Budget) -> Box:
-    """An increasing function that also is monotone in λ, which outward mode takes as the interval around it."""
-    towards = (-inf, inf) if rounding.outward() else (-inf,)
-    near = {rounding.neighbour(lambd, x.lower.dtype, side) for side in towards} if rounding.outward() else {lambd}
-    lowers, uppers = zip(*((function(x.lower, number), function(x.upper, number)) for number in near))
-    lower, upper = torch.stack(lowers).amin(0), torch.stack(uppers).amax(0)
-    return rounded(lower, upper, budget)
+    """A function increasing in x and monotone in λ, for the interval around λ that outward mode takes."""
+    near = {lambd}
+    if rounding.outward():
+        near = {rounding.neighbour(lambd, x.lower.dtype, towards) for towards in (-inf, inf)}
+    lower = torch.stack([function(x.lower, number) for number in near]).amin(0)
+    upper = torch.stack([function(x.upper, number) for number in near]).amax(0)
+    return widened(Box(lower, upper), budget)
 
 
-# --- exponential on one side ------------------------------------------------------------------------------------------
+# --- exponential on one side --------------------------------------------------------------------------------
 
 
 @rule("elu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)", **_RECORD)
 def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Box:
     """Increasing for positive parameters; else the hull of both sides."""
     if alpha >= 0 and scale >= 0 and input_scale >= 0:
-        lower, upper = (torch._C._nn.elu(end, alpha, scale, input_scale) for end in input)
-        return rounded(lower, upper, Budget(4))
+        lower, upper = (torch.ops.aten.elu(end, alpha, scale, input_scale) for end in input)
+        return widened(Box(lower, upper), Budget(4))
     negative, positive = _halves(input)
     left = mul(mul(expm1(mul(negative, input_scale)), alpha), scale)
     return joined(input, _ZERO, left, mul(positive, scale))
@@ -145,19 +148,21 @@ def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) 
 def celu(input: Box, alpha: Any = 1.0) -> Box:
     """Increasing, for either sign of alpha."""
     if alpha > 0:
-        return rounded(torch.celu(input.lower, alpha), torch.celu(input.upper, alpha), Budget(4))
+        return widened(Box(torch.celu(input.lower, alpha), torch.celu(input.upper, alpha)), Budget(4))
     if alpha == 0:
         raise ZeroDivisionError("celu divides by alpha, which is 0")
     negative, positive = _halves(input)
     return joined(input, _ZERO, mul(expm1(div(negative, alpha)), alpha), positive)
 
 
-increasing("selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4))
+increasing(
+    "selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4)
+)
 
-# --- one turning point ------------------------------------------------------------------------------------------------
+# --- one turning point --------------------------------------------------------------------------------------
 
 GELU_TURN, GELU_LEAST = -0.75179152469356445745790494678, -0.169971207479903661693868470982
-TANH_GELU_TURN, TANH_GELU_LEAST = -0.752461422071020258487954448343, -0.170040750571254051069064127980
+TANH_GELU_TURN, TANH_GELU_LEAST = -0.752461422071016258487954443289, -0.170040750571254051069064127980
 SILU_TURN, SILU_LEAST = -1.27846454276107379510935873902, -0.278464542761073795109358739023
 MISH_TURN, MISH_LEAST = -1.19243121451549521213758834074, -0.308843413017250407256628760229
 HARDSWISH_TURN = -1.5
@@ -175,15 +180,15 @@ def _below(least: float) -> tuple[float, float]:
 def gelu(input: Box, approximate: str = "none") -> Box:
     """Falls up to its turning point, rises after it; so does its approximation by tanh.
 
-    torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10 the value
-    itself is below 1e-22, and the error no larger than at -10.
+    torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10 the
+    value itself is below 1e-22, and the error no larger than at -10.
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")
     turn, least = (GELU_TURN, GELU_LEAST) if approximate == "none" else (TANH_GELU_TURN, TANH_GELU_LEAST)
     lower, upper = spanned(input, lambda x: F.gelu(x, approximate=approximate), (turn,), (0.0, inf))
     size = torch.maximum(input.lower.abs(), input.upper.abs()).clamp(max=10)
-    return rounded(lower, upper, Budget(3, input=3), _below(least), at=(size, size))
+    return widened(Box(lower, upper), Budget(3, input=3), _below(least), at=(size, size))
 
 
 def _hardswish(x: Tensor) -> Tensor:
@@ -197,26 +202,27 @@ piecewise_monotone(
     budget=Budget(4, absolute=1024),
 )  # fmt: skip
 piecewise_monotone(
-    "mish", formula=r"x \tanh(\log(1 + e^x))", critical=(MISH_TURN,), image=_below(MISH_LEAST), limits=(0.0, inf),
-    budget=Budget(4, absolute=1024),
+    "mish", formula=r"x \tanh(\log(1 + e^x))", critical=(MISH_TURN,), image=_below(MISH_LEAST),
+    limits=(0.0, inf), budget=Budget(4, absolute=1024),
 )  # fmt: skip
 piecewise_monotone(
     "hardswish", formula=r"x \min(\max(x + 3, 0), 6) / 6", critical=(HARDSWISH_TURN,), image=(-0.375, inf),
     function=_hardswish, limits=(0.0, inf), budget=Budget(4),
 )  # fmt: skip
 
-# --- smooth and increasing --------------------------------------------------------------------------------------------
+# --- smooth and increasing ----------------------------------------------------------------------------------
 
 
 def _softsign(x: Tensor) -> Tensor:
-    """x / (1 + |x|), and its limits ±1 at infinity."""
+    """The quotient x / (1 + |x|), and its limits ±1 at infinity."""
     infinite = x.isinf()
     return torch.where(infinite, x.sign(), F.softsign(x.masked_fill(infinite, 0.0)))
 
 
 increasing(
-    "logsigmoid", "log_sigmoid", formula=r"-\log(1 + e^{-x})", image=(-inf, 0.0), curvature="concave", budget=Budget(3)
-)
+    "logsigmoid", "log_sigmoid", formula=r"-\log(1 + e^{-x})", image=(-inf, 0.0), curvature="concave",
+    budget=Budget(3),
+)  # fmt: skip
 increasing("softsign", formula=r"x / (1 + |x|)", function=_softsign, image=(-1.0, 1.0), budget=Budget(3))
 increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=1))
 
@@ -225,7 +231,7 @@ increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=1))
 def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     """Increasing on either side of its threshold, where it falls from log(1 + e^t) / β to t / β.
 
-    Both values count for boxes within rounding of the threshold. For β ≠ 1 the rounding of βx errs by eps |x|.
+    Both values count for boxes within rounding of the threshold. Unless β = 1, rounding βx errs by eps |x|.
     """
     l, u = input
     lower, upper = F.softplus(l, beta, threshold), F.softplus(u, beta, threshold)
@@ -236,10 +242,10 @@ def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     lower = torch.where(crosses, lower.clamp(max=min(edge, peak)), lower)
     upper = torch.where(crosses, upper.clamp(min=max(edge, peak)), upper)
     image = (0.0, inf) if beta > 0 and threshold >= 0 else (-inf, inf)
-    return rounded(lower, upper, Budget(3, input=0 if beta == 1 else 2), image, at=(l, u))
+    return widened(Box(lower, upper), Budget(3, input=0 if beta == 1 else 2), image, at=(l, u))
 
 
-# --- gates ------------------------------------------------------------------------------------------------------------
+# --- gates --------------------------------------------------------------------------------------------------
 
 
 @rule("glu", formula=r"a \operatorname{sigmoid}(b)", sharp=True, **_RECORD)

@@ -22,12 +22,11 @@ SUM = Budget(relative=0.5, absolute=-1)
 either. So a sum that is exactly zero stays zero, and a sum of non-negative numbers stays non-negative."""
 
 
-# --- operands and results ---------------------------------------------------------------------------------------------
+# --- operands and results -----------------------------------------------------------------------------------
 
 
-def rounded(
-    lower: Tensor,
-    upper: Tensor,
+def widened(
+    box: Box,
     budget: Budget = CORRECTLY_ROUNDED,
     image: tuple[float, float] = (-inf, inf),
     signs: Callable[[], tuple[Tensor, Tensor]] | None = None,
@@ -36,8 +35,7 @@ def rounded(
     """Round computed bounds outward if the mode asks.
 
     Args:
-        lower: computed lower bounds, fresh.
-        upper: computed upper bounds, fresh.
+        box: computed bounds, fresh.
         budget: their rounding error.
         image: closed range of the function.
         signs: tells where the real values are known to be non-negative, and where non-positive; computed
@@ -45,13 +43,18 @@ def rounded(
         at: arguments whose size enters `Budget.input` at the lower and at the upper bound.
     """
     if not rounding.outward():
-        return Box(lower, upper)
-    low, high = rounding.widen(lower, upper, budget, image, *at)
+        return box
+    low, high = rounding.widen(box.lower, box.upper, budget, image, *at)
     if signs is not None:
         nonnegative, nonpositive = signs()
-        untracked(low).masked_fill_(nonnegative & (lower >= 0) & (low < 0), 0.0)
-        untracked(high).masked_fill_(nonpositive & (upper <= 0) & (high > 0), 0.0)
+        untracked(low).masked_fill_(nonnegative & (box.lower >= 0) & (low < 0), 0.0)
+        untracked(high).masked_fill_(nonpositive & (box.upper <= 0) & (high > 0), 0.0)
     return Box(low, high)
+
+
+def rounded(lower: Tensor, upper: Tensor, budget: Budget, image: tuple[float, float] = (-inf, inf)) -> Box:
+    """Round a pair of computed bounds outward if the mode asks; see `widened`."""
+    return widened(Box(lower, upper), budget, image)
 
 
 def operand(x: Operand, like: Operand) -> Box:
@@ -101,7 +104,7 @@ def as_tensors(x: Box, like: Box) -> Box:
     return as_box(torch.full((), x.lower, dtype=kind, device=like.lower.device))
 
 
-# --- sums -------------------------------------------------------------------------------------------------------------
+# --- sums ---------------------------------------------------------------------------------------------------
 
 
 @rule("add", "__add__", "__iadd__", "__radd__", formula=r"x + \alpha y", family="arithmetic", proven=True)
@@ -110,7 +113,7 @@ def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     x, y = operands(input, other)
     if alpha != 1:
         y = mul(as_tensors(y, x), alpha)
-    return rounded(*unbounded(x.lower + y.lower, x.upper + y.upper), SUM)
+    return widened(unbounded(x.lower + y.lower, x.upper + y.upper), SUM)
 
 
 @rule("sub", "subtract", "__sub__", "__isub__", formula=r"x - \alpha y", family="arithmetic", proven=True)
@@ -119,7 +122,7 @@ def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     x, y = operands(input, other)
     if alpha != 1:
         y = mul(as_tensors(y, x), alpha)
-    return rounded(*unbounded(x.lower - y.upper, x.upper - y.lower), SUM)
+    return widened(unbounded(x.lower - y.upper, x.upper - y.lower), SUM)
 
 
 @rule("rsub", torch.Tensor.__rsub__, formula=r"y - \alpha x", family="arithmetic", proven=True)
@@ -131,7 +134,7 @@ def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
 monotone("neg", "negative", torch.Tensor.__neg__, formula=r"-x", signs=(-1,), curvature="convex", budget=EXACT)
 increasing("positive", formula=r"x", budget=EXACT)
 
-# --- products ---------------------------------------------------------------------------------------------------------
+# --- products -----------------------------------------------------------------------------------------------
 
 
 @rule("mul", "multiply", "__mul__", "__imul__", "__rmul__", formula=r"x y", family="arithmetic", proven=True)
@@ -146,24 +149,24 @@ def mul(input: Operand, other: Operand) -> Box:
     if x.lower is x.upper and y.lower is not y.upper:
         x, y = y, x
     if y.lower is not y.upper:
-        return rounded(*unbounded(*corners(torch.mul, x, y)), signs=lambda: _signs(x, y))
+        return widened(unbounded(*corners(torch.mul, x, y)), signs=lambda: _signs(x, y))
     if isinstance(y.lower, Tensor):
         at_l, at_u = x.lower * y.lower, x.upper * y.lower
         lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
-        return rounded(*unbounded(lower, upper), signs=lambda: _signs(x, y))
+        return widened(unbounded(lower, upper), signs=lambda: _signs(x, y))
     lower, upper = (x.lower, x.upper) if y.lower >= 0 else (x.upper, x.lower)
     product = unbounded(lower * y.lower, upper * y.lower)
     if not rounding.outward() or y.lower == 0:
         return product
-    widened = rounded(*product, signs=lambda: _signs(x, y))
-    return _scaled_exactly(product, widened) if math.frexp(y.lower)[0] in (0.5, -0.5) else widened
+    wide = widened(product, signs=lambda: _signs(x, y))
+    return _scaled_exactly(product, wide) if math.frexp(y.lower)[0] in (0.5, -0.5) else wide
 
 
-def _scaled_exactly(product: Box, widened: Box) -> Box:
+def _scaled_exactly(product: Box, wide: Box) -> Box:
     """A product with a power of two, which is rounded only where it is below the normal numbers or overflows."""
     info = torch.finfo(product.lower.dtype)
     exact = [(end.abs() >= info.tiny) & (end.abs() <= info.max) for end in product]
-    return Box(*(torch.where(e, end, wide) for e, end, wide in zip(exact, product, widened)))
+    return Box(*(torch.where(e, end, rough) for e, end, rough in zip(exact, product, wide, strict=True)))
 
 
 def corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
@@ -205,7 +208,7 @@ def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 
     return add(input, mul(quotient, value) if value != 1 else quotient)
 
 
-# --- quotients --------------------------------------------------------------------------------------------------------
+# --- quotients ----------------------------------------------------------------------------------------------
 
 
 @rule(
@@ -225,7 +228,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
     if math.frexp(divisor)[0] in (0.5, -0.5) and 2.0**-100 < abs(divisor) < 2.0**100:
         quotient = mul(x, 1 / divisor)
     else:
-        quotient = rounded(*unbounded(*_quotient(x, y)), signs=lambda: _signs(x, y))
+        quotient = widened(unbounded(*_quotient(x, y)), signs=lambda: _signs(x, y))
     # Truncation is increasing, and of the quotient as torch rounds it as well as of the real one.
     return Box(*map(torch.trunc, quotient)) if rounding_mode == "trunc" else quotient
 
@@ -282,7 +285,7 @@ def reciprocal(input: Box) -> Box:
     return div(1.0, input)
 
 
-# --- order ------------------------------------------------------------------------------------------------------------
+# --- order --------------------------------------------------------------------------------------------------
 
 increasing("maximum", formula=r"\max(x, y)", budget=EXACT)
 increasing("minimum", formula=r"\min(x, y)", budget=EXACT)

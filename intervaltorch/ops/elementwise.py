@@ -15,13 +15,21 @@ from torch import Tensor
 
 from .._registry import Box
 from ..rounding import Budget
-from ._families import _contains_period, check_domain, decreasing, increasing, periodic, piecewise_monotone, rule
-from .arithmetic import Operand, as_tensors, clamp, corners, operand, operands, rounded, sub
+from ._families import (
+    _contains_period,
+    check_domain,
+    decreasing,
+    increasing,
+    periodic,
+    piecewise_monotone,
+    rule,
+)
+from .arithmetic import Operand, as_tensors, clamp, corners, operand, operands, sub, widened
 
 # Multiples of π above the real ones: the floats nearest to them lie below.
 PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
 
-# --- exponentials and logarithms --------------------------------------------------------------------------------------
+# --- exponentials and logarithms ----------------------------------------------------------------------------
 
 exp = increasing("exp", formula=r"e^x", image=(0.0, inf), curvature="convex", budget=Budget(2))
 exp2 = increasing("exp2", formula=r"2^x", image=(0.0, inf), curvature="convex", budget=Budget(2))
@@ -31,7 +39,7 @@ increasing("log2", formula=r"\log_2 x", domain=(0.0, inf), curvature="concave", 
 increasing("log10", formula=r"\log_{10} x", domain=(0.0, inf), curvature="concave", budget=Budget(2))
 log1p = increasing("log1p", formula=r"\log(1 + x)", domain=(-1.0, inf), curvature="concave", budget=Budget(2))
 
-# --- roots ------------------------------------------------------------------------------------------------------------
+# --- roots --------------------------------------------------------------------------------------------------
 
 sqrt = increasing(
     "sqrt", formula=r"\sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="concave", budget=Budget(2)
@@ -41,7 +49,7 @@ decreasing(
     function=lambda x: torch.rsqrt(x + 0.0),  # not of the negative zero, where torch gives -inf
 )  # fmt: skip
 
-# --- trigonometric functions ------------------------------------------------------------------------------------------
+# --- trigonometric functions --------------------------------------------------------------------------------
 
 periodic("sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2))
 periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2))
@@ -50,9 +58,9 @@ periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2)
 @rule("tan", formula=r"\tan x", family="periodic with poles", budget=Budget(2), proven=True)
 def tan(input: Box) -> Box:
     """Increasing between its poles at π/2 + kπ; unbounded where the box contains one."""
-    pole = _contains_period(*input, pi / 2, pi)
+    pole = _contains_period(input.lower, input.upper, pi / 2, pi)
     lower, upper = (torch.tan(end.masked_fill(pole, 0.0)) for end in input)
-    return rounded(lower.masked_fill(pole, -inf), upper.masked_fill(pole, inf), Budget(2))
+    return widened(Box(lower.masked_fill(pole, -inf), upper.masked_fill(pole, inf)), Budget(2))
 
 
 increasing("asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2))
@@ -72,13 +80,13 @@ def atan2(input: Operand, other: Operand) -> Box:
     cut = (y.lower <= 0) & (y.upper >= 0) & (x.lower <= 0)
     # There x = 1 in its place keeps the derivatives at the origin out of the backward pass.
     lower, upper = corners(torch.atan2, y, Box(*(torch.where(cut, 1.0, end) for end in x)))
-    return rounded(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI), Budget(2), (-PI, PI))
+    return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), Budget(2), (-PI, PI))
 
 
 increasing("deg2rad", formula=r"x \pi / 180", curvature="convex", budget=Budget(2))
 increasing("rad2deg", formula=r"180 x / \pi", curvature="convex", budget=Budget(2))
 
-# --- hyperbolic functions ---------------------------------------------------------------------------------------------
+# --- hyperbolic functions -----------------------------------------------------------------------------------
 
 
 def _sinh(x: Tensor) -> Tensor:
@@ -105,7 +113,7 @@ increasing(
 )  # fmt: skip
 increasing("atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0, 1.0), budget=Budget(3))
 
-# --- the logistic function and its inverse ----------------------------------------------------------------------------
+# --- the logistic function and its inverse ------------------------------------------------------------------
 
 sigmoid = increasing("sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0, 1.0), budget=Budget(3))
 
@@ -122,4 +130,6 @@ def logit(input: Box, eps: Any = None) -> Box:
     else:
         least = operand(eps, input)
         input = clamp(input, least, sub(as_tensors(operand(1.0, input), input), least))
-    return rounded(torch.logit(input.lower), torch.logit(input.upper), Budget(3, input=4), at=(*input,))
+    return widened(
+        Box(torch.logit(input.lower), torch.logit(input.upper)), Budget(3, input=4), at=(input.lower, input.upper)
+    )

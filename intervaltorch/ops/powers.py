@@ -23,9 +23,9 @@ from .arithmetic import (
     operand,
     operands,
     reciprocal,
-    rounded,
     square,
     sub,
+    widened,
 )
 from .elementwise import exp, exp2, log, log1p, sqrt
 
@@ -33,7 +33,7 @@ POWER = Budget(relative=4)
 """torch computes x**3 as x x x and x**-2 as 1 / (x x), where x x may lose digits to underflow: 2.1 eps measured."""
 
 
-# --- powers -----------------------------------------------------------------------------------------------------------
+# --- powers -------------------------------------------------------------------------------------------------
 
 
 @rule("pow", "__pow__", "__ipow__", formula="x^p", family="power", proven=True)
@@ -50,7 +50,7 @@ def power(input: Operand, exponent: Operand) -> Box:
     if not torch.compiler.is_compiling() and torch.equal(p.lower, p.upper) and bool((x.lower <= 0).any()):
         return _fixed_power(x, p.lower)
     check_domain("x**p for intervals of exponents", x, (0.0, inf))
-    return rounded(*unbounded(*corners(torch.pow, x, p)), POWER, (0.0, inf))
+    return widened(unbounded(*corners(torch.pow, x, p)), POWER, (0.0, inf))
 
 
 def _fixed_power(x: Box, p: Any) -> Box:
@@ -59,14 +59,14 @@ def _fixed_power(x: Box, p: Any) -> Box:
     odd, even, negative = p % 2 == 1, integer & (p % 2 != 1), p < 0
     check_domain("x**p for fractional p", Box(*(_pick(integer, torch.zeros_like(end), end) for end in x)), (0.0, inf))
     size = absolute(x)
-    base = Box(*(_pick(even, *ends) for ends in zip(size, x)))
+    base = Box(*(_pick(even, *ends) for ends in zip(size, x, strict=True)))
     low, high = _pick(negative, base.upper, base.lower), _pick(negative, base.lower, base.upper)
     # At a pole the power of 1 in its place keeps infinite derivatives out of the backward pass.
     touches = (x.lower <= 0) & (x.upper >= 0)
     pole, odd_pole = negative & integer & touches, negative & odd & touches
     lower = torch.pow(low.masked_fill(odd_pole, 1.0), p).masked_fill(odd_pole, -inf)
     upper = torch.pow(high.masked_fill(pole, 1.0), p).masked_fill(pole, inf)
-    return rounded(*unbounded(lower, upper), POWER, signs=lambda: (low >= 0, high <= 0))
+    return widened(unbounded(lower, upper), POWER, signs=lambda: (low >= 0, high <= 0))
 
 
 def _pick(condition: Any, x: Tensor, y: Tensor) -> Tensor:
@@ -100,7 +100,7 @@ def ldexp(input: Operand, other: Operand) -> Box:
     return mul(input, power(2.0, as_box(other)))
 
 
-# --- distances and means ----------------------------------------------------------------------------------------------
+# --- distances and means ------------------------------------------------------------------------------------
 
 
 @rule("hypot", formula=r"\sqrt{x^2 + y^2}", family="power", image=(0.0, inf), proven=True)
@@ -110,7 +110,7 @@ def hypot(input: Operand, other: Operand) -> Box:
     # The derivative at the origin, which is a kink, is taken as 0.
     origin = (x.lower == 0) & (y.lower == 0)
     lower = torch.hypot(torch.where(origin, 1.0, x.lower), y.lower).masked_fill(origin, 0.0)
-    return rounded(lower, torch.hypot(x.upper, y.upper), Budget(2), (0.0, inf))
+    return widened(Box(lower, torch.hypot(x.upper, y.upper)), Budget(2), (0.0, inf))
 
 
 @rule("lerp", formula="(1 - w) x + w y", family="power", proven=True)
@@ -122,7 +122,7 @@ def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
     return hull(at_l, at_u)
 
 
-# --- exponentials and logarithms of two arguments ---------------------------------------------------------------------
+# --- exponentials and logarithms of two arguments -----------------------------------------------------------
 
 
 @rule("logaddexp", formula=r"\log(e^x + e^y)", family="power", proven=True)
@@ -141,7 +141,7 @@ def logaddexp2(input: Operand, other: Operand) -> Box:
 def _by_ends(function: Any, input: Operand, other: Operand) -> Box:
     """An increasing function of two arguments, given as a rule, at their lower and at their upper ends."""
     x, y = operands(input, other)
-    at_l, at_u = (function(as_box(a), as_box(b)) for a, b in zip(x, y))
+    at_l, at_u = (function(as_box(a), as_box(b)) for a, b in zip(x, y, strict=True))
     return Box(at_l.lower, at_u.upper)
 
 
@@ -173,4 +173,4 @@ def _product_with_zero(input: Operand, factor: Box) -> Box:
     def product(a: Tensor, b: Tensor) -> Tensor:
         return a * torch.where((a == 0) & torch.isinf(b), 0.0, b)
 
-    return rounded(*unbounded(*corners(product, x, factor)), CORRECTLY_ROUNDED)
+    return widened(unbounded(*corners(product, x, factor)), CORRECTLY_ROUNDED)

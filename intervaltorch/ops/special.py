@@ -13,15 +13,15 @@ from .. import rounding
 from .._registry import Box
 from ..rounding import Budget
 from ._families import decreasing, increasing, piecewise_monotone, rule, spanned
-from .arithmetic import absolute, rounded
+from .arithmetic import absolute, widened
 
-# --- the error function -----------------------------------------------------------------------------------------------
+# --- the error function -------------------------------------------------------------------------------------
 
 increasing("erf", formula=r"\operatorname{erf} x", image=(-1.0, 1.0), budget=Budget(2))
 decreasing("erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2))
 increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), budget=Budget(2))
 
-# --- gamma functions --------------------------------------------------------------------------------------------------
+# --- gamma functions ----------------------------------------------------------------------------------------
 
 
 def _lgamma(x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def digamma(input: Box) -> Box:
 
     def ends(x: Box) -> Box:
         lower, upper = torch.digamma(x.lower), torch.digamma(x.upper)
-        return rounded(lower, upper, rounding.claim("digamma", None), at=(*x,)) if rounding.outward() else Box(lower, upper)
+        return widened(Box(lower, upper), rounding.claim("digamma", None), at=(x.lower, x.upper)) if rounding.outward() else Box(lower, upper)
 
     return _right_of_zero(input, ends)
 
@@ -57,14 +57,14 @@ def _right_of_zero(x: Box, enclose: Callable[[Box], Box]) -> Box:
     return Box(lower.masked_fill(outside, -inf), upper.masked_fill(outside, inf))
 
 
-# --- entropy ----------------------------------------------------------------------------------------------------------
+# --- entropy ------------------------------------------------------------------------------------------------
 
 piecewise_monotone(
     "entr", formula=r"-x \log x", critical=(1 / math.e,), domain=(0.0, inf), image=(-inf, math.nextafter(1 / math.e, 1)),
     curvature="concave", limits=(inf, -inf), budget=Budget(3),
 )  # fmt: skip
 
-# --- the sampling function --------------------------------------------------------------------------------------------
+# --- the sampling function ----------------------------------------------------------------------------------
 
 
 def _sinc(x: Tensor) -> Tensor:
@@ -90,7 +90,7 @@ def sinc(input: Box) -> Box:
     values = _extremes_of_sinc(a.detach(), b.detach())
     lower = torch.minimum(torch.minimum(at_a, at_b), values.nan_to_num(nan=inf).amin(0))
     upper = torch.maximum(torch.maximum(at_a, at_b), values.nan_to_num(nan=-inf).amax(0))
-    return rounded(lower, upper.masked_fill(a == 0, 1.0), Budget(6), (-0.21724, 1.0))
+    return widened(Box(lower, upper.masked_fill(a == 0, 1.0)), Budget(6), (-0.21724, 1.0))
 
 
 def _filled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import inf
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,9 +12,9 @@ from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT
 from ._families import as_box, decreasing, increasing, rule, unbounded
-from .arithmetic import Operand, absolute, as_tensors, corners, div, mul, operands, rounded, sub
+from .arithmetic import Operand, absolute, as_tensors, div, mul, operands, sub, widened
 
-# --- rounding to integers ---------------------------------------------------------------------------------------------
+# --- rounding to integers -----------------------------------------------------------------------------------
 
 increasing("floor", formula=r"\lfloor x \rfloor", budget=EXACT)
 increasing("ceil", formula=r"\lceil x \rceil", budget=EXACT)
@@ -45,7 +44,7 @@ def frac(input: Box) -> Box:
     return Box(lower.clamp(min=-1), upper.clamp(max=1))
 
 
-# --- signs ------------------------------------------------------------------------------------------------------------
+# --- signs --------------------------------------------------------------------------------------------------
 
 increasing("sign", "sgn", formula=r"\operatorname{sgn} x", image=(-1.0, 1.0), budget=EXACT)
 decreasing("angle", formula=r"\arg x", image=(0.0, 3.15), budget=CORRECTLY_ROUNDED)
@@ -74,7 +73,7 @@ def copysign(input: Operand, other: Operand) -> Box:
     return Box(torch.where(positive, size.lower, -size.upper), torch.where(negative, -size.lower, size.upper))
 
 
-# --- remainders -------------------------------------------------------------------------------------------------------
+# --- remainders ---------------------------------------------------------------------------------------------
 
 
 @rule("fmod", formula=r"x - y \operatorname{trunc}(x / y)", family="step", proven=True)
@@ -111,9 +110,10 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
         moved = ((x.upper - at_u) - (x.lower - at_l)).abs()
         margin = 4 * torch.finfo(at_l.dtype).eps * (x.lower.abs() + x.upper.abs())
         same = moved + margin < y.lower.abs() / 2
-        residue = rounded(at_l, at_u) if function is torch.remainder else Box(at_l, at_u)  # fmod is exact
+        residue = widened(Box(at_l, at_u)) if function is torch.remainder else Box(at_l, at_u)  # fmod is exact
     else:
-        quotient = Box(*rounding.widen(*div(x, y), CORRECTLY_ROUNDED))
+        quotient = div(x, y)
+        quotient = Box(*rounding.widen(quotient.lower, quotient.upper, CORRECTLY_ROUNDED))
         n = Box(integer(quotient.lower), integer(quotient.upper))
         same = n.lower == n.upper
         residue = sub(x, mul(Box(n.lower, n.lower), y))
@@ -122,7 +122,7 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
     return Box(torch.where(nothing, -inf, lower), torch.where(nothing, inf, upper))
 
 
-# --- infinities -------------------------------------------------------------------------------------------------------
+# --- infinities ---------------------------------------------------------------------------------------------
 
 
 @rule("nan_to_num", formula="x", family="step", budget=EXACT, proven=True)

@@ -31,7 +31,7 @@ def pairs_of_boxes(dtype=torch.float32):
     """Every pair of boxes with notable ends, as two boxes of one shape."""
     intervals = [(a, b) for a, b in itertools.combinations_with_replacement(NOTABLE, 2)]
     chosen = list(itertools.product(intervals, intervals))[::7]
-    (xs, ys) = zip(*chosen)
+    (xs, ys) = zip(*chosen, strict=True)
     return tuple(IntervalTensor(*torch.tensor(z, dtype=torch.float64).to(dtype).unbind(1)) for z in (xs, ys))
 
 
@@ -57,7 +57,7 @@ def test_outward_bounds_hold_for_exact_rationals(name):
     x, y = pairs_of_boxes()
     with rounding("outward"):
         result = function(x, y)
-    for low, high, *corners in zip(*(t.tolist() for t in (*ends_of(result), *ends_of(x), *ends_of(y)))):
+    for low, high, *corners in zip(*(t.tolist() for t in (*ends_of(result), *ends_of(x), *ends_of(y))), strict=True):
         for a, b in itertools.product(map(Fraction, corners[:2]), map(Fraction, corners[2:])):
             if b != 0 or name in "+-*":
                 value = exact(a, b)
@@ -76,7 +76,7 @@ def test_outward_numbers_mean_their_exact_values(name, number):
     with rounding("outward"):
         right, left = function(x, number), function(torch.tensor(number, dtype=torch.float64), x)
     for result, order in ((right, 1), (left, -1)):
-        for low, high, a in zip(result.lower.tolist(), result.upper.tolist(), x.lower.tolist()):
+        for low, high, a in zip(result.lower.tolist(), result.upper.tolist(), x.lower.tolist(), strict=True):
             arguments = (Fraction(a), Fraction(number))[::order]
             if arguments[1] != 0 or name in "+-*":
                 assert rational(low) <= exact(*arguments) <= rational(high), (name, a, number)
@@ -104,7 +104,7 @@ def test_the_square_of_one_object_is_not_a_product_of_strangers():
     assert ends(x * x) == (0, 4) and ends(x * x.clone()) == (-2, 4)
 
 
-# --- quotients --------------------------------------------------------------------------------------------------------
+# --- quotients ----------------------------------------------------------------------------------------------
 
 
 def test_division():
@@ -138,7 +138,7 @@ def test_gradients_at_a_pole_are_zero():
         assert all(g.isfinite().all() for g in grads)
 
 
-# --- powers -----------------------------------------------------------------------------------------------------------
+# --- powers -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -192,11 +192,11 @@ def test_powers_are_sound_against_exact_values(exponent, dtype):
     points = size if exponent % 1 else size * torch.randn(200, dtype=dtype).sign()
     with rounding("outward"), mpmath.workdps(60):
         result = torch.pow(IntervalTensor.point(points), exponent)
-        for x, low, high in zip(points.tolist(), result.lower.tolist(), result.upper.tolist()):
+        for x, low, high in zip(points.tolist(), result.lower.tolist(), result.upper.tolist(), strict=True):
             assert low <= mpmath.mpf(x) ** mpmath.mpf(exponent) <= high
 
 
-# --- steps ------------------------------------------------------------------------------------------------------------
+# --- steps --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -258,7 +258,7 @@ def test_remainders_enclose_those_of_a_grid():
         testing.check_thin(function, boxes, divisor)
 
 
-# --- everything else a rule owes --------------------------------------------------------------------------------------
+# --- everything else a rule owes ----------------------------------------------------------------------------
 
 X = box([0.3, 1.2, 0.5], [0.7, 2.5, 0.50001], torch.float32)
 Y = box([[0.4], [-2.0]], [[1.3], [-1.5]], torch.float32)
