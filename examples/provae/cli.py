@@ -65,7 +65,10 @@ def demo(out: Path, fresh: bool, seed: int, threads: int) -> None:
     if fresh:
         for name in ("VAE", "proVAE"):
             (out / name / checkpoint.CONFIG).unlink(missing_ok=True)
-    story.run(out, threads=threads, seed=seed, say=click.echo)
+    try:
+        story.run(out, threads=threads, seed=seed, say=click.echo)
+    except KeyboardInterrupt:
+        raise RunError("interrupted; the same command goes on from here") from None
 
 
 @main.command(short_help="Train a VAE or a proVAE.")
@@ -162,7 +165,10 @@ def train(
     click.echo(
         f"{config.dataset}: {count} training images; epochs@eps = {config.schedule}; run folder {folder}"
     )
-    run_training(config, splits.train, folder, resume=resume, save_seconds=save_seconds)
+    try:
+        run_training(config, splits.train, folder, resume=resume, save_seconds=save_seconds)
+    except KeyboardInterrupt:
+        raise RunError(f"interrupted; go on with: train --resume --out {folder}") from None
     click.echo(f"done; next: evaluate {folder}")
 
 

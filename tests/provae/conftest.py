@@ -16,7 +16,7 @@ def splits():
 
 @pytest.fixture(scope="session")
 def config():
-    return Config.preset("digits", schedule="40@0 20@0..0.03", batch=64, limit=320, seed=1)
+    return Config.preset("digits", schedule="30@0 25@0..0.003", batch=64, limit=320, seed=1)
 
 
 @pytest.fixture(scope="session")

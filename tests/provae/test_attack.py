@@ -23,8 +23,9 @@ def test_stays_in_the_ball_and_reports_what_it_found(model, few, noise, clip):
 def test_lowers_every_elbo_and_more_steps_lower_it_further(model, few, noise):
     with torch.no_grad():
         clean = model.elbo(few[:], noise)
-    weak, strong = attack(model, few, noise, steps=1), attack(model, few, noise, steps=40)
-    assert (strong.elbo < clean).all()
+    assert (attack(model, few, noise).elbo < clean).all()
+    # in a small ball the first step already finds the worst corner
+    weak, strong = (attack(model, few, noise, eps=0.4, steps=steps) for steps in (1, 40))
     assert strong.elbo.mean() < weak.elbo.mean()
 
 

@@ -108,7 +108,7 @@ def test_a_run_that_died_at_any_step_resumes_bit_for_bit(short, splits, tmp_path
 
 def test_a_run_killed_from_outside_resumes_bit_for_bit(short, splits, tmp_path):
     """SIGKILL during training in a process of its own, at no chosen moment."""
-    config = dataclasses.replace(short, schedule="8@0 8@0..0.02", data=str(tmp_path))
+    config = dataclasses.replace(short, schedule="6@0 6@0..0.02", data=str(tmp_path))
     train(config, splits.train, tmp_path / "whole")
     folder = tmp_path / "killed"
     options = [
