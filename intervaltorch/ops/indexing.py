@@ -39,7 +39,10 @@ def value_box(value: Any, like: Any) -> Box:
     Raises:
         DomainError: for the number NaN, which no box contains.
     """
-    if isinstance(value, float) and math.isnan(value):
+    number = value if isinstance(value, float) else None
+    if isinstance(value, Tensor) and value.ndim == 0 and not torch.compiler.is_compiling():
+        number = float(value)
+    if number is not None and math.isnan(number):
         raise DomainError(
             "NaN cannot be written into a box",
             "no bound holds for it: mark entries by a mask or by inf instead",
@@ -129,9 +132,7 @@ def copy(input: Box, src: Any, non_blocking: bool = False) -> Box:
 @rule("fill", formula="x := a", **_EXACT)
 def fill(input: Box, value: Any) -> Box:
     """The value everywhere."""
-    return Box(
-        *(torch.zeros_like(input.lower) + end for end in cast(value_box(value, input), input.lower.dtype))
-    )
+    return Box(*(torch.zeros_like(input.lower) + end for end in cast(value_box(value, input), input.lower.dtype)))
 
 
 @rule("zero", formula="x := 0", **_EXACT)

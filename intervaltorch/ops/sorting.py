@@ -48,8 +48,10 @@ def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what
     if torch.compiler.is_compiling():
         return Undecided(indices, what)
     with torch.no_grad():
-        points = (x.lower == x.upper).all(dim, keepdim=keepdim)
-        return indices if bool((certain() | points).all()) else Undecided(indices, what)
+        mask = torch.as_tensor(certain())
+        if not bool(mask.all()):
+            mask = mask | (x.lower == x.upper).all(dim, keepdim=keepdim)
+        return indices if bool(mask.all()) else Undecided(indices, what)
 
 
 def _mirrored(x: Box) -> Box:
@@ -107,9 +109,7 @@ def _place_of_extreme(name: str, greatest: bool) -> None:
             return indices
         seen = input if greatest else _mirrored(input)
         if dim is not None:
-            return _settle(
-                input, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name
-            )
+            return _settle(input, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name)
         flat, flat_seen = both(torch.flatten, input), both(torch.flatten, seen)
         return _settle(flat, indices, lambda: _greatest_is_certain(flat_seen, 0, False), 0, False, name)
 
@@ -133,9 +133,7 @@ def sort(input: Box, dim: int = -1, descending: bool = False, stable: bool | Non
     if input.lower.ndim == 0:
         return _named("sort", (Box(lower, upper), indices))
     seen, n = input if descending else _mirrored(input), input.lower.shape[dim]
-    places = _settle(
-        input, indices, lambda: _first_are_certain(seen, n, dim) if n else True, dim, True, "sort"
-    )
+    places = _settle(input, indices, lambda: _first_are_certain(seen, n, dim) if n else True, dim, True, "sort")
     return _named("sort", (Box(lower, upper), places))
 
 
@@ -165,9 +163,7 @@ def topk(input: Box, k: int, dim: int = -1, largest: bool = True, sorted: bool =
         values = Box(least.expand_as(lower).clone(), most.expand_as(upper).clone())
         return _named("topk", (values, Undecided(indices, "topk(sorted=False)")))
     seen = input if largest else _mirrored(input)
-    places = _settle(
-        input, indices, lambda: _first_are_certain(seen, k, dim) if k else True, dim, True, "topk"
-    )
+    places = _settle(input, indices, lambda: _first_are_certain(seen, k, dim) if k else True, dim, True, "topk")
     return _named("topk", (Box(lower, upper), places))
 
 
@@ -227,16 +223,12 @@ def _quantile(name: str) -> None:
         x, fractions = as_box(input), as_box(q)
         if isinstance(q, Box):
             check_domain(name, q, (0.0, 1.0))
-        ends = [
-            function(*end, dim, keepdim, interpolation=interpolation)
-            for end in zip(x, fractions, strict=True)
-        ]
+        ends = [function(*end, dim, keepdim, interpolation=interpolation) for end in zip(x, fractions, strict=True)]
         if not rounding.outward():
             return Box(*ends)
         ordered = both(lambda x: (x.flatten() if dim is None else x.movedim(dim, 0)).sort(0).values, x)
         low, high = (
-            [_at_rank(ordered, Fraction(fraction), interpolation) for fraction in _numbers(end)]
-            for end in fractions
+            [_at_rank(ordered, Fraction(fraction), interpolation) for fraction in _numbers(end)] for end in fractions
         )
         lower, upper = torch.stack([box.lower for box in low]), torch.stack([box.upper for box in high])
         return hull(Box(*ends), Box(lower.reshape(ends[0].shape), upper.reshape(ends[0].shape)))
@@ -308,9 +300,7 @@ def _running_is_certain(x: Box, dim: int) -> Tensor:
     )
     takes_over.narrow(dim, 1, n - 1).copy_(x.lower.narrow(dim, 1, n - 1) > highest.narrow(dim, 0, n - 1))
     changes.narrow(dim, 1, n - 1).copy_(x.upper.narrow(dim, 1, n - 1) >= reached.narrow(dim, 0, n - 1))
-    time = torch.arange(n, device=x.lower.device).reshape(
-        [-1] + [1] * (x.lower.ndim - 1 - dim % x.lower.ndim)
-    )
+    time = torch.arange(n, device=x.lower.device).reshape([-1] + [1] * (x.lower.ndim - 1 - dim % x.lower.ndim))
     last_change = torch.where(changes, time, 0).cummax(dim).values
     return takes_over.gather(dim, last_change)
 

@@ -156,11 +156,7 @@ def test_wider_values_round_outward_when_written():
     with it.rounding("outward"):
         for value in (0.1, exact, IntervalTensor.point(exact)):
             x[:] = value
-            assert (
-                x.dtype is torch.float32
-                and (x.lower.double() < exact).all()
-                and (exact < x.upper.double()).all()
-            )
+            assert x.dtype is torch.float32 and (x.lower.double() < exact).all() and (exact < x.upper.double()).all()
 
 
 @pytest.mark.parametrize(
@@ -168,6 +164,7 @@ def test_wider_values_round_outward_when_written():
     [
         lambda x: x.masked_fill(MASK, float("nan")),
         lambda x: torch.where(MASK, x, float("nan")),
+        lambda x: torch.where(MASK, x, torch.tensor(float("nan"))),
         lambda x: x.fill_(float("nan")),
         lambda x: x.__setitem__(0, float("nan")),
     ],
@@ -224,9 +221,7 @@ def test_undecided_masks_that_decide_a_shape_are_refused(use):
 )
 def test_undecided_masks_that_choose_give_the_hull(clip):
     y = clip(IntervalTensor(*UNDECIDED))
-    assert torch.equal(y.lower, torch.tensor([0.0, -1.0, 1.0])) and torch.equal(
-        y.upper, torch.tensor([0.0, 1.0, 2.0])
-    )
+    assert torch.equal(y.lower, torch.tensor([0.0, -1.0, 1.0])) and torch.equal(y.upper, torch.tensor([0.0, 1.0, 2.0]))
 
 
 def _set_where_negative(x):
@@ -254,9 +249,7 @@ def test_a_mask_of_the_first_dimensions_chooses_rows():
     y[mask] = torch.tensor([10.0, -10.0])
     assert torch.equal(
         y.lower,
-        torch.stack(
-            [x.lower[0], torch.stack([x.lower[1, 0], torch.tensor(-10.0)]), torch.tensor([10.0, -10.0])]
-        ),
+        torch.stack([x.lower[0], torch.stack([x.lower[1, 0], torch.tensor(-10.0)]), torch.tensor([10.0, -10.0])]),
     )
 
 

@@ -97,6 +97,11 @@ def test_encloses(name):
     testing.check_op(function, box(*shape), samples=8)
 
 
+@pytest.mark.parametrize("power", [1, 2, 4])
+def test_power_means_enclose(power):
+    testing.check_op(lambda x: F.lp_pool2d(x.abs() + 0.1, power, 2), box(*IMAGE), samples=8)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_is_the_hull(name):
     """All are affine or increasing, so some corner reaches each bound of an entry."""
@@ -124,9 +129,7 @@ def test_outward_means_of_a_constant_stay_near_it_and_inside_the_range(image):
     ):
         with it.rounding("outward"):
             y = function(IntervalTensor.point(image))
-        assert (
-            (y.lower <= image[0, 0, 0, 0]) & (y.upper >= image[0, 0, 0, 0]) & (y.upper - y.lower < 1e-5)
-        ).all()
+        assert ((y.lower <= image[0, 0, 0, 0]) & (y.upper >= image[0, 0, 0, 0]) & (y.upper - y.lower < 1e-5)).all()
 
 
 @pytest.mark.parametrize("mode", ["nearest", "outward"])
@@ -165,9 +168,7 @@ INDEXED = {
 @pytest.mark.parametrize("name", INDEXED)
 def test_indices_of_decided_maxima(name):
     shape, function = INDEXED[name]
-    x = (
-        torch.randperm(torch.Size(shape).numel()).reshape(shape).float()
-    )  # every two entries differ by 1 or more
+    x = torch.randperm(torch.Size(shape).numel()).reshape(shape).float()  # every two entries differ by 1 or more
     values, indices = function(IntervalTensor(x - 0.4, x + 0.4))
     assert torch.equal(indices, function(x)[1]) and torch.equal(values.upper, function(x + 0.4)[0])
     ordered = torch.arange(x.numel()).reshape(shape).float()  # neighbours, dilated, differ by 1 or 2
