@@ -21,8 +21,9 @@ from intervaltorch import (
     UnsupportedOpError,
     testing,
 )
-from intervaltorch.testing._trees import flatten
+from intervaltorch.testing._trees import flatten, map_tensors
 
+REFUSALS = (UnsupportedOpError, DomainError, UndecidedError, EscapeError)
 ENCLOSED = set((pathlib.Path(__file__).parent / "enclosed_ops.txt").read_text().split())
 OPS = [op for op in op_db if {torch.float32, torch.float64} <= set(op.dtypes) and not op.name.startswith("jiterator")]
 
@@ -57,7 +58,7 @@ def variants(args, kwargs):
     """Each floating tensor alone as a box, then all together; boxes of two widths."""
     tensors, rebuild = flatten((args, kwargs))
     floating = [i for i, x in enumerate(tensors) if x.dtype.is_floating_point]
-    if any(bool(tensors[i].isnan().any()) for i in floating):
+    if any(x.layout != torch.strided for x in tensors) or any(bool(tensors[i].isnan().any()) for i in floating):
         return
     for chosen in dict.fromkeys([*((i,) for i in floating), tuple(floating)]):
         for ball in (_relative_ball, _ball) if chosen else ():
@@ -77,12 +78,25 @@ def enclosures(op, count):
     enclosed, refused = 0, []
     for args, kwargs in samples(op, count):
         for boxes, named in variants(args, kwargs):
+            if not torch_accepts(op, boxes, named):
+                continue
             try:
                 check(op, boxes, named)
                 enclosed += 1
-            except (UnsupportedOpError, DomainError, UndecidedError, EscapeError) as refusal:
+            except REFUSALS as refusal:
                 refused.append(refusal)
     return enclosed, refused
+
+
+def torch_accepts(op, boxes, kwargs):
+    """Whether torch runs at both ends of the boxes; a loss may want targets between 0 and 1."""
+    for end in ("lower", "upper"):
+        args, named = map_tensors(lambda x: getattr(x, end, x), (boxes, kwargs))  # noqa: B023
+        try:
+            op.op(*args, **named)
+        except (RuntimeError, ValueError, TypeError):
+            return False
+    return True
 
 
 def check(op, boxes, kwargs):
@@ -108,6 +122,104 @@ def test_encloses_or_refuses(op):
         assert enclosed, f"all samples refused: {refused[0]}"
     elif not enclosed:
         pytest.skip(str(refused[0]) if refused else "no floating argument")
+
+
+# --- gradients, points, infinite boxes, other spellings ----------------------------------------------------------------
+
+
+def first_enclosure(op):
+    """The smallest variant with all tensors as boxes of positive width that encloses, or None."""
+    found = []
+    for args, kwargs in samples(op, 8):
+        for boxes, named in list(variants(args, kwargs))[1::2][-1:]:
+            sizes = [x.numel() for x in flatten((boxes, named))[0]]
+            if 0 < sum(sizes) < 200 and min(sizes) and torch_accepts(op, boxes, named):
+                found.append((sum(sizes), boxes, named))
+    for _, boxes, named in sorted(found, key=lambda case: case[0]):
+        try:
+            op.op(*boxes, **named)
+        except REFUSALS:
+            continue
+        return boxes, named
+    return None
+
+
+LISTED = [op for op in deterministic(OPS) if op.full_name in ENCLOSED]
+each_listed_op = pytest.mark.parametrize("op", LISTED, ids=by_name)
+
+
+@each_listed_op
+def test_gradient(op):
+    """Gradients of both bounds against differences, wherever torch differentiates the function."""
+    case = first_enclosure(op)
+    if case is None or not op.supports_autograd:
+        pytest.skip("torch gives no gradient" if case else "no small sample")
+    boxes, kwargs = map_tensors(shifted, case)
+    testing.check_gradient(op.op, *boxes, **kwargs)
+
+
+def shifted(x):
+    """Away from zero and other kinks, and from ties between entries, where one-sided derivatives differ."""
+    if not isinstance(x, IntervalTensor):
+        return x
+    generator = torch.Generator().manual_seed(x.numel())
+    noise = 0.02 * torch.rand(2, *x.shape, generator=generator, dtype=x.dtype)
+    return IntervalTensor(x.lower - noise[0] * x.lower.abs().clamp(max=1), x.upper + noise[1] * x.upper.abs().clamp(max=1))
+
+
+@each_listed_op
+def test_thin(op):
+    case = first_enclosure(op)
+    if case is None:
+        pytest.skip("no small sample")
+    testing.check_thin(op.op, *case[0], **case[1])
+
+
+@each_listed_op
+def test_unbounded(op):
+    case = first_enclosure(op)
+    if case is None:
+        pytest.skip("no small sample")
+    try:
+        testing.check_unbounded(op.op, *case[0], **case[1])
+    except REFUSALS as refusal:
+        pytest.skip(str(refusal))
+
+
+@each_listed_op
+def test_method_and_in_place(op):
+    """`x.f()` and `x.f_()` give the box of `torch.f(x)`; in place, the box is written."""
+    case = first_enclosure(op)
+    if case is None or not isinstance(case[0][0], IntervalTensor):
+        pytest.skip("no small sample")
+    boxes, kwargs = case
+    expected = op.op(*boxes, **kwargs)
+    for variant in (op.method_variant, op.inplace_variant):
+        target = boxes[0].clone()
+        if variant is None:
+            continue
+        try:
+            result = variant(target, *boxes[1:], **kwargs)
+        except (RuntimeError, TypeError) as error:
+            with pytest.raises(type(error)):  # torch refuses this sample as well, or the result has another shape
+                variant(boxes[0].lower.clone(), *map_tensors(lambda x: getattr(x, "lower", x), boxes[1:]), **kwargs)
+            continue
+        assert_same(result, expected)
+        if variant is op.inplace_variant:
+            assert_same(target, expected)
+
+
+def assert_same(result, expected):
+    for x, y in zip(flatten(result)[0], flatten(expected)[0]):
+        assert type(x) is type(y)
+        for a, b in zip(*(((z.lower, z.upper) if isinstance(z, IntervalTensor) else (z,)) for z in (x, y))):
+            torch.testing.assert_close(a, b, equal_nan=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", deterministic(OPS), ids=by_name)
+def test_encloses_or_refuses_on_many_samples(op):
+    enclosures(op, 60)
 
 
 if __name__ == "__main__":

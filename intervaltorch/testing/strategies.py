@@ -14,6 +14,7 @@ from .points import sample_points
 
 __all__ = ["boxes", "boxes_with_points", "shapes", "tensors"]
 
+inf = float("inf")
 _WIDTHS = {torch.float16: 16, torch.float32: 32, torch.float64: 64}
 
 
@@ -26,6 +27,14 @@ def shapes(*, max_dims: int = 3, max_side: int = 4, min_side: int = 0) -> st.Sea
         min_side: smallest size of a dimension; 0 allows empty tensors.
     """
     return numpy_strategies.array_shapes(min_dims=0, max_dims=max_dims, min_side=min_side, max_side=max_side)
+
+
+def _inside(number: float, dtype: torch.dtype, towards: float) -> float:
+    """The number, or if the dtype cannot hold it the next one that it can, in the given direction."""
+    rounded = torch.tensor(number, dtype=dtype)
+    if (rounded.item() < number) if towards > 0 else (rounded.item() > number):
+        rounded = torch.nextafter(rounded, torch.tensor(towards, dtype=dtype))
+    return rounded.item()
 
 
 @st.composite
@@ -47,7 +56,8 @@ def tensors(
         max_value: largest entry.
     """
     shape = draw(shapes() if shape is None else shape if isinstance(shape, st.SearchStrategy) else st.just(shape))
-    elements = st.floats(min_value, max_value, width=_WIDTHS[dtype])  # type: ignore[arg-type]
+    low, high = _inside(min_value, dtype, inf), _inside(max_value, dtype, -inf)
+    elements = st.floats(low, high, width=_WIDTHS[dtype])  # type: ignore[arg-type]
     array = draw(numpy_strategies.arrays(f"float{_WIDTHS[dtype]}", tuple(shape), elements=elements))
     return torch.from_numpy(array)
 
