@@ -8,6 +8,7 @@ from math import inf
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from .. import rounding
@@ -87,11 +88,11 @@ class Deviations:
     most: Tensor
 
 
-def deviations(x: Box, dim: Dims, steps: int = 4) -> Deviations:
+def deviations(x: Box, dim: Dims, exact: bool = True) -> Deviations:
     r"""Bound the norm of the deviations from the mean.
 
-    Above: $\|x - \bar x\| \le \|x - m\|$ for every number m, here the mean of the midpoints. The exact maximum is
-    NP-hard (Ferson et al. 2002, *Computing variance for interval data is NP-hard*).
+    Above: $\|x - \bar x\| \le \|x - m\|$ for every number m, see `_best_centre`. The exact maximum is NP-hard (Ferson
+    et al. 2002, *Computing variance for interval data is NP-hard*).
 
     Below: $\|x - \bar x\| \ge e^\top x / \|e\|$ for every e whose sum is 0 (Cauchy-Schwarz). The best e is the
     deviation of the entries nearest to the number q that balances them, see `balance`; any other is sound.
@@ -99,21 +100,44 @@ def deviations(x: Box, dim: Dims, steps: int = 4) -> Deviations:
     Args:
         x: the box.
         dim: which dimensions hold the entries.
-        steps: of the search for q; 8 have always found it to rounding, 2 come close unless the box is wide.
+        exact: whether to search for the best m and q; else nearby ones are taken, which is cheaper.
     """
-    l, u = x
-    middle = _middle(x, dim)
-    z = Box(below(l - middle, ONE), above(u - middle, ONE))
-    n = size_of_reduction(l, middle)
+    middle = _best_centre(x, dim) if exact else _middle(x, dim)
+    n = size_of_reduction(x.lower, middle)
+    z = Box(below(x.lower - middle, ONE), above(x.upper - middle, ONE))
     most = torch.linalg.vector_norm(torch.maximum(-z.lower, z.upper), 2, dim, keepdim=True)
-    most = above(most, norm_budget(2, n, l.dtype))
-    return Deviations(z, n, _least_deviation(z, dim, n, steps), most)
+    most = above(most, norm_budget(2, n, most.dtype)) if n > 1 else torch.zeros_like(most)
+    return Deviations(z, n, _least_deviation(z, dim, n, 8 if exact else 2), most)
 
 
 def _middle(x: Box, dim: Dims) -> Tensor:
     """The mean of the midpoints; 0 where it is not finite, since any number will do."""
     middle = (x.lower.mean(dim, keepdim=True) + x.upper.mean(dim, keepdim=True)) / 2
     return middle.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def _best_centre(x: Box, dim: Dims) -> Tensor:
+    r"""Find the m that minimises the largest $\|x - m\|^2 = \sum_i (|c_i - m| + r_i)^2$ of a box.
+
+    Half its derivative, $n m - \sum c_i + \sum \mathrm{sign}(m - c_i) r_i$, jumps at the midpoints. Between the k-th and
+    the next it vanishes at $m_k$, which falls with k, while the midpoints rise: the zero is $\max_k \min(c_{k+1}, m_k)$.
+    It often is a midpoint, a kink of the distance, so m belongs to the graph of autograd.
+    """
+    centres, radii = ((x.lower + x.upper) / 2, (x.upper - x.lower) / 2)
+    kept = _middle(x, dim)
+    dims = range(centres.ndim) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    dims = [d % max(1, centres.ndim) for d in dims] if centres.ndim else []
+    order = [d for d in range(centres.ndim) if d not in dims] + dims
+    centres, radii = (t.permute(order).reshape(*_kept_shape(t, dims), -1) for t in (centres, radii))
+    centres, places = centres.sort(-1)
+    passed = F.pad(radii.gather(-1, places).cumsum(-1), (1, 0))
+    zeros = (centres.sum(-1, keepdim=True) + passed[..., -1:] - 2 * passed) / centres.shape[-1]
+    best = torch.minimum(F.pad(centres, (0, 1), value=inf), zeros).amax(-1).reshape(kept.shape)
+    return torch.where(torch.isfinite(best), best, kept)
+
+
+def _kept_shape(t: Tensor, dims: Any) -> list[int]:
+    return [size for d, size in enumerate(t.shape) if d not in dims]
 
 
 def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
@@ -125,7 +149,7 @@ def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
         length = torch.linalg.vector_norm(direction, 2, dim, keepdim=True)
         length = above(length, norm_budget(2, n, length.dtype)).clamp_(min=torch.finfo(length.dtype).tiny)
     reach = direction.clamp(min=0) * z.lower + direction.clamp(max=0) * z.upper
-    reach = reach.sum(dim, keepdim=True)
+    reach = reach.sum(dim, keepdim=True).nan_to_num(nan=-inf, posinf=inf, neginf=-inf)
     if rounding.outward():
         reach = rounding.down(reach, _reach_error(z, direction, dim, n))
     # Infinite ends and directions give infinite or no numbers, which say nothing.
@@ -183,7 +207,7 @@ def _arguments(dim: Dims, unbiased: bool | None, correction: float | None) -> tu
 
 def _spread(name: str, x: Any, dim: Dims, keepdim: bool, correction: float) -> Box:
     """Bounds of the standard deviation."""
-    found = deviations(floating(x, None, name), dim, steps=8)
+    found = deviations(floating(x, None, name), dim)
     degrees = found.n - correction
     if degrees <= 0 and found.least.numel():
         raise DomainError(

@@ -90,7 +90,7 @@ def _scaled(y: Box, weight: Any, bias: Any) -> Box:
 def standardise(x: Box, dim: Any, eps: float) -> Box:
     r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file."""
     n = size_of_reduction(x.lower, x.lower.sum(dim))
-    found = deviations(x, dim, steps=4 if n < 64 else 2)
+    found = deviations(x, dim, exact=n <= 64)  # a search among more would take longer than the rest
     z = found.centred
     # c_i = x_i - mean = (n-1)/n x_i - (sum of the others)/n: its own entry enters once.
     average, own = mean(z, dim, keepdim=True), below((z.upper - z.lower) / n, TWO)

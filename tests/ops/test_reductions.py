@@ -131,14 +131,15 @@ def test_the_greatest_variance_is_a_bound_and_nearly_one_of_a_corner():
         X = boxes(8, radius=1.0, seed=seed).double()
         greatest = corners(X).var(1).max()
         assert greatest <= X.var().upper * (1 + 1e-12)
-        assert X.var().upper <= 1.1 * greatest
+        assert X.var().upper <= 1.05 * greatest
 
 
 def test_the_certificate_of_the_least_deviation_needs_no_optimum():
     for seed in range(50):
         X = boxes(5, radius=2.0, seed=seed).double()
-        least = [moments.deviations(X._box, -1, steps).least for steps in (0, 1, 2, 8)]
-        assert all(bound <= least[-1] * (1 + 1e-12) for bound in least)
+        best = moments.deviations(X._box, -1).least
+        for steps in (0, 1, 2):
+            assert moments._least_deviation(X._box, -1, 5, steps) <= best * (1 + 1e-12)
 
 
 def test_a_variance_without_degrees_of_freedom_is_refused():
@@ -152,7 +153,7 @@ def test_moments_of_large_numbers_do_not_cancel():
     with it.rounding("outward"):
         Y = IntervalTensor.point(x).std()
     assert_encloses(Y, x.double().std())
-    assert Y.width < 1e-3 * Y.center
+    assert Y.width < 5e-3  # the numbers themselves are multiples of 1/16; a difference of squares would leave nothing
 
 
 def test_norms_do_not_overflow():
