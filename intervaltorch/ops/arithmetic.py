@@ -46,9 +46,11 @@ def widened(
         return box
     low, high = rounding.widen(box.lower, box.upper, budget, image, *at)
     if signs is not None:
-        nonnegative, nonpositive = signs()
-        untracked(low).masked_fill_(nonnegative & (box.lower >= 0) & (low < 0), 0.0)
-        untracked(high).masked_fill_(nonpositive & (box.upper <= 0) & (high > 0), 0.0)
+        above, below = (box.lower >= 0) & (low < 0), (box.upper <= 0) & (high > 0)
+        if torch.compiler.is_compiling() or bool((above | below).any()):  # seldom: products near 0
+            nonnegative, nonpositive = signs()
+            untracked(low).masked_fill_(above & nonnegative, 0.0)
+            untracked(high).masked_fill_(below & nonpositive, 0.0)
     return Box(low, high)
 
 

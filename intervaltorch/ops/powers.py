@@ -54,18 +54,22 @@ def power(input: Operand, exponent: Operand) -> Box:
 
 
 def _fixed_power(x: Box, p: Any) -> Box:
-    """x**p for a number or tensor p: monotone in |x| if p is even, else in x; falling where p is negative."""
+    """The power for a number or tensor p: monotone in |x| if p is even, else in x; falling where p is negative."""
     integer = (p % 1 == 0) | (abs(p) == inf)
     odd, even, negative = p % 2 == 1, integer & (p % 2 != 1), p < 0
-    check_domain("x**p for fractional p", Box(*(_pick(integer, torch.zeros_like(end), end) for end in x)), (0.0, inf))
-    size = absolute(x)
-    base = Box(*(_pick(even, *ends) for ends in zip(size, x, strict=True)))
+    if integer is not True:
+        fractional = Box(*(_pick(integer, torch.zeros_like(end), end) for end in x))
+        check_domain("x**p for fractional p", fractional, (0.0, inf))
+    size = x if even is False else absolute(x)
+    base = Box(_pick(even, size.lower, x.lower), _pick(even, size.upper, x.upper))
     low, high = _pick(negative, base.upper, base.lower), _pick(negative, base.lower, base.upper)
-    # At a pole the power of 1 in its place keeps infinite derivatives out of the backward pass.
-    touches = (x.lower <= 0) & (x.upper >= 0)
-    pole, odd_pole = negative & integer & touches, negative & odd & touches
-    lower = torch.pow(low.masked_fill(odd_pole, 1.0), p).masked_fill(odd_pole, -inf)
-    upper = torch.pow(high.masked_fill(pole, 1.0), p).masked_fill(pole, inf)
+    if (negative & integer) is False:
+        lower, upper = torch.pow(low, p), torch.pow(high, p)
+    else:
+        # At a pole the power of 1 in its place keeps infinite derivatives out of the backward pass.
+        pole = negative & integer & (x.lower <= 0) & (x.upper >= 0)
+        lower = torch.pow(low.masked_fill(pole & odd, 1.0), p).masked_fill(pole & odd, -inf)
+        upper = torch.pow(high.masked_fill(pole, 1.0), p).masked_fill(pole, inf)
     return widened(unbounded(lower, upper), POWER, signs=lambda: (low >= 0, high <= 0))
 
 
