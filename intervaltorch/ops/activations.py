@@ -18,20 +18,19 @@ from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import EXACT, Budget
 from ._families import as_box, increasing, piecewise_monotone, rule, spanned
-from .arithmetic import Operand, clamp, div, mul, operand, widened
+from ._operands import Operand, operand, widened
+from .arithmetic import clamp, div, mul
 from .elementwise import expm1, sigmoid
 
 _RECORD: dict[str, Any] = {"family": "activation", "functional": True, "proven": True}
 
 
 def joined(x: Box, at: Box, left: Box, right: Box) -> Box:
-    """The hull of a function given in two pieces, bounded over the part of x up to `at` and over that beyond."""
+    """The hull of a function in two pieces, bounded over the part of x up to `at` and over that beyond."""
     only_left, only_right = x.upper <= at.lower, x.lower > at.upper
-    both = Box(torch.minimum(left.lower, right.lower), torch.maximum(left.upper, right.upper))
-    lower, upper = (
-        torch.where(only_left, a, torch.where(only_right, b, hull)) for a, b, hull in zip(left, right, both, strict=True)
-    )
-    return Box(lower, upper)
+    lower = torch.where(only_right, right.lower, torch.minimum(left.lower, right.lower))
+    upper = torch.where(only_right, right.upper, torch.maximum(left.upper, right.upper))
+    return Box(torch.where(only_left, left.lower, lower), torch.where(only_left, left.upper, upper))
 
 
 def _halves(x: Box) -> tuple[Box, Box]:
@@ -180,8 +179,8 @@ def _below(least: float) -> tuple[float, float]:
 def gelu(input: Box, approximate: str = "none") -> Box:
     """Falls up to its turning point, rises after it; so does its approximation by tanh.
 
-    torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10 the
-    value itself is below 1e-22, and the error no larger than at -10.
+    torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10
+    the value itself is below 1e-22, and the error no larger than at -10.
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")

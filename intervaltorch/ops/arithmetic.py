@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -13,98 +12,8 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT, Budget
-from ._families import as_box, increasing, monotone, piecewise_monotone, rule, unbounded, untracked
-
-Operand = Any  # Box, tensor or number
-
-SUM = Budget(relative=0.5, absolute=-1)
-"""Sums of floating-point numbers never underflow, and neither does the widening, itself a sum: no absolute term for
-either. So a sum that is exactly zero stays zero, and a sum of non-negative numbers stays non-negative."""
-
-
-# --- operands and results -----------------------------------------------------------------------------------
-
-
-def widened(
-    box: Box,
-    budget: Budget = CORRECTLY_ROUNDED,
-    image: tuple[float, float] = (-inf, inf),
-    signs: Callable[[], tuple[Tensor, Tensor]] | None = None,
-    at: tuple[Tensor | None, Tensor | None] = (None, None),
-) -> Box:
-    """Round computed bounds outward if the mode asks.
-
-    Args:
-        box: computed bounds, fresh.
-        budget: their rounding error.
-        image: closed range of the function.
-        signs: tells where the real values are known to be non-negative, and where non-positive; computed
-            bounds of that sign are not moved across zero.
-        at: arguments whose size enters `Budget.input` at the lower and at the upper bound.
-    """
-    if not rounding.outward():
-        return box
-    low, high = rounding.widen(box.lower, box.upper, budget, image, *at)
-    if signs is not None:
-        above, below = (box.lower >= 0) & (low < 0), (box.upper <= 0) & (high > 0)
-        if torch.compiler.is_compiling() or bool((above | below).any()):  # seldom: products near 0
-            nonnegative, nonpositive = signs()
-            untracked(low).masked_fill_(above & nonnegative, 0.0)
-            untracked(high).masked_fill_(below & nonpositive, 0.0)
-    return Box(low, high)
-
-
-def rounded(lower: Tensor, upper: Tensor, budget: Budget, image: tuple[float, float] = (-inf, inf)) -> Box:
-    """Round a pair of computed bounds outward if the mode asks; see `widened`."""
-    return widened(Box(lower, upper), budget, image)
-
-
-def operand(x: Operand, like: Operand) -> Box:
-    """Return an operand as a box.
-
-    In outward mode a Python number means its exact binary64 value, and a tensor its exact values: what the dtype of the
-    result cannot hold becomes the interval around it.
-
-    Args:
-        x: box, tensor or number.
-        like: the other operand, which determines the dtype of the result.
-    """
-    box = as_box(x)
-    other = as_box(like).lower
-    if not rounding.outward() or not isinstance(other, Tensor):
-        return box
-    if isinstance(box.lower, Tensor):
-        return _converted(box, other)
-    if not isinstance(x, (int, float)) or not other.dtype.is_floating_point:
-        return box
-    low, high = (rounding.neighbour(x, other.dtype, towards) for towards in (-inf, inf))
-    return box if low == high else Box(other.new_full((), low), other.new_full((), high))
-
-
-def _converted(x: Box, other: Tensor) -> Box:
-    """Convert a box to the dtype that its combination with another tensor has, rounding outward."""
-    before, after = x.lower.dtype, torch.result_type(x.lower, other)
-    if before == after or before is torch.bool or not after.is_floating_point:
-        return x
-    if before.is_floating_point:
-        return Box(*rounding.cast(x.lower, x.upper, after)) if rounding.narrows(before, after) else x
-    if torch.equal(x.lower.to(after).to(before), x.lower):
-        return x
-    return Box(*rounding.widen(x.lower.to(after), x.upper.to(after), CORRECTLY_ROUNDED))
-
-
-def operands(x: Operand, y: Operand) -> tuple[Box, Box]:
-    """Return both operands as boxes."""
-    return operand(x, y), operand(y, x)
-
-
-def as_tensors(x: Box, like: Box) -> Box:
-    """Return a number, as `operand` leaves one that is exact, as a tensor of the dtype of `like`."""
-    if isinstance(x.lower, Tensor):
-        return x
-    kind = like.lower.dtype if like.lower.is_floating_point() else torch.get_default_dtype()
-    return as_box(torch.full((), x.lower, dtype=kind, device=like.lower.device))
-
+from ._families import as_box, decreasing, increasing, piecewise_monotone, rule, unbounded
+from ._operands import SUM, Operand, as_tensors, operand, operands, widened
 
 # --- sums ---------------------------------------------------------------------------------------------------
 
@@ -133,7 +42,7 @@ def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     return sub(other, input, alpha=alpha)
 
 
-monotone("neg", "negative", torch.Tensor.__neg__, formula=r"-x", signs=(-1,), curvature="convex", budget=EXACT)
+decreasing("neg", "negative", torch.Tensor.__neg__, formula=r"-x", curvature="convex", budget=EXACT)
 increasing("positive", formula=r"x", budget=EXACT)
 
 # --- products -----------------------------------------------------------------------------------------------
@@ -141,7 +50,7 @@ increasing("positive", formula=r"x", budget=EXACT)
 
 @rule("mul", "multiply", "__mul__", "__imul__", "__rmul__", formula=r"x y", family="arithmetic", proven=True)
 def mul(input: Operand, other: Operand) -> Box:
-    """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of one object with itself, its square.
+    """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of an object with itself, its square.
 
     Multiplication by 0 and by powers of two commits no rounding error.
     """
@@ -165,7 +74,7 @@ def mul(input: Operand, other: Operand) -> Box:
 
 
 def _scaled_exactly(product: Box, wide: Box) -> Box:
-    """A product with a power of two, which is rounded only where it is below the normal numbers or overflows."""
+    """A product with a power of two, rounded only where it is below the normal numbers or overflows."""
     info = torch.finfo(product.lower.dtype)
     exact = [(end.abs() >= info.tiny) & (end.abs() <= info.max) for end in product]
     return Box(*(torch.where(e, end, rough) for e, end, rough in zip(exact, product, wide, strict=True)))
@@ -184,15 +93,16 @@ def _signs(x: Box, y: Box) -> tuple[Tensor, Tensor]:
     """Where x y and x / y are non-negative, and where non-positive."""
     x_positive, x_negative = x.lower >= 0, x.upper <= 0
     y_positive, y_negative = y.lower >= 0, y.upper <= 0
-    return x_positive & y_positive | x_negative & y_negative, x_positive & y_negative | x_negative & y_positive
+    nonnegative = x_positive & y_positive | x_negative & y_negative
+    return nonnegative, x_positive & y_negative | x_negative & y_positive
 
 
 square = piecewise_monotone(
     "square", formula=r"x^2", critical=(0.0,), image=(0.0, inf), curvature="convex", budget=CORRECTLY_ROUNDED
 )
 absolute = piecewise_monotone(
-    "abs", "absolute", torch.Tensor.__abs__, formula=r"|x|", critical=(0.0,), image=(0.0, inf), curvature="convex",
-    budget=EXACT,
+    "abs", "absolute", torch.Tensor.__abs__, formula=r"|x|", critical=(0.0,), image=(0.0, inf),
+    curvature="convex", budget=EXACT,
 )  # fmt: skip
 
 
@@ -220,7 +130,7 @@ def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Box:
     """The hull of the four corner quotients; unbounded where the divisor contains 0."""
     if rounding_mode not in (None, "floor", "trunc"):
-        raise RuntimeError(f"div expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}")
+        raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', but is {rounding_mode!r}")
     x, y = operands(input, other)
     if rounding_mode == "floor":
         return _floored(*unbounded(*_quotient(x, y, rounding_mode="floor")))
@@ -254,8 +164,8 @@ def _quotient(x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
 def _floored(lower: Tensor, upper: Tensor) -> Box:
     """Bounds of an integer from computed floors of quotients.
 
-    torch computes the floor as (x - fmod(x, y)) / y, where fmod is exact, rounded to the nearest integer: exact
-    below about 1 / 8 eps, and within 3 eps above. The widened bounds are moved back to integers.
+    torch computes the floor as (x - fmod(x, y)) / y, where fmod is exact, rounded to the nearest integer:
+    exact below about 1 / 8 eps, and within 3 eps above. The widened bounds are moved back to integers.
     """
     if not rounding.outward():
         return Box(lower, upper)
@@ -263,7 +173,10 @@ def _floored(lower: Tensor, upper: Tensor) -> Box:
     return Box(torch.ceil(lower), torch.floor(upper))
 
 
-@rule("floor_divide", "__floordiv__", "__ifloordiv__", formula=r"\lfloor x / y \rfloor", family="arithmetic", proven=True)
+@rule(
+    "floor_divide", "__floordiv__", "__ifloordiv__", formula=r"\lfloor x / y \rfloor", family="arithmetic",
+    proven=True,
+)  # fmt: skip
 def floor_divide(input: Operand, other: Operand) -> Box:
     """The floor of the quotient."""
     return div(input, other, rounding_mode="floor")

@@ -1,7 +1,7 @@
 """Elementary functions: exponentials, logarithms, roots, trigonometric and hyperbolic functions.
 
-Budgets are at least twice the worst error measured against values of high precision, in units of eps·|y|: below 1.25
-for every function here.
+Budgets are at least twice the worst error measured against values of high precision, which is below 1.25 units
+of eps·|y| for every function here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from ._families import (
     piecewise_monotone,
     rule,
 )
-from .arithmetic import Operand, as_tensors, clamp, corners, operand, operands, sub, widened
+from ._operands import Operand, as_tensors, operand, operands, widened
+from .arithmetic import clamp, corners, sub
 
 # Multiples of π above the real ones: the floats nearest to them lie below.
 PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
@@ -45,7 +46,8 @@ sqrt = increasing(
     "sqrt", formula=r"\sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="concave", budget=Budget(2)
 )
 decreasing(
-    "rsqrt", formula=r"1 / \sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="convex", budget=Budget(3),
+    "rsqrt", formula=r"1 / \sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="convex",
+    budget=Budget(3),
     function=lambda x: torch.rsqrt(x + 0.0),  # not of the negative zero, where torch gives -inf
 )  # fmt: skip
 
@@ -63,7 +65,9 @@ def tan(input: Box) -> Box:
     return widened(Box(lower.masked_fill(pole, -inf), upper.masked_fill(pole, inf)), Budget(2))
 
 
-increasing("asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2))
+increasing(
+    "asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2)
+)
 decreasing("acos", "arccos", formula=r"\arccos x", domain=(-1.0, 1.0), image=(0.0, PI), budget=Budget(2))
 increasing("atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), budget=Budget(2))
 
@@ -72,8 +76,8 @@ increasing("atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), bu
 def atan2(input: Operand, other: Operand) -> Box:
     """Monotone along every edge of the box, so extreme at corners, unless the box meets the cut.
 
-    The cut is the negative half-axis with the origin; since the two zeros of floating point lie on either side of it, a box that
-    touches it has every angle.
+    The cut is the negative half-axis with the origin; since the two zeros of floating point lie on either
+    side of it, a box that touches it has every angle.
     """
     y, x = operands(input, other)
     y, x = as_tensors(y, x), as_tensors(x, y)
@@ -103,13 +107,14 @@ def _cosh(x: Tensor) -> Tensor:
 
 increasing("sinh", formula=r"\sinh x", function=_sinh, budget=Budget(4))
 piecewise_monotone(
-    "cosh", formula=r"\cosh x", critical=(0.0,), function=_cosh, image=(1.0, inf), curvature="convex", budget=Budget(4)
-)
+    "cosh", formula=r"\cosh x", critical=(0.0,), function=_cosh, image=(1.0, inf), curvature="convex",
+    budget=Budget(4),
+)  # fmt: skip
 tanh = increasing("tanh", formula=r"\tanh x", image=(-1.0, 1.0), budget=Budget(2))
 increasing("asinh", "arcsinh", formula=r"\operatorname{arsinh} x", budget=Budget(3))
 increasing(
-    "acosh", "arccosh", formula=r"\operatorname{arcosh} x", domain=(1.0, inf), image=(0.0, inf), curvature="concave",
-    budget=Budget(3),
+    "acosh", "arccosh", formula=r"\operatorname{arcosh} x", domain=(1.0, inf), image=(0.0, inf),
+    curvature="concave", budget=Budget(3),
 )  # fmt: skip
 increasing("atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0, 1.0), budget=Budget(3))
 
@@ -118,18 +123,20 @@ increasing("atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0,
 sigmoid = increasing("sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0, 1.0), budget=Budget(3))
 
 
-@rule("logit", formula=r"\log(x / (1 - x))", family="increasing", domain=(0.0, 1.0), budget=Budget(3, input=4), proven=True)
+@rule(
+    "logit", formula=r"\log(x / (1 - x))", family="increasing", domain=(0.0, 1.0), budget=Budget(3, input=4),
+    proven=True,
+)  # fmt: skip
 def logit(input: Box, eps: Any = None) -> Box:
     """Increasing.
 
-    The quotient x / (1 - x) errs by 1.5 eps of itself, so its logarithm by 1.5 eps, which is an error of the first
-    kind where |y| > 1 and of the second elsewhere, as x > 1/4 there.
+    The quotient x / (1 - x) errs by 1.5 eps of itself, so its logarithm by 1.5 eps, which is an error of the
+    first kind where |y| > 1 and of the second elsewhere, as x > 1/4 there.
     """
     if eps is None or eps < 0:
         check_domain("logit", input, (0.0, 1.0))
     else:
         least = operand(eps, input)
         input = clamp(input, least, sub(as_tensors(operand(1.0, input), input), least))
-    return widened(
-        Box(torch.logit(input.lower), torch.logit(input.upper)), Budget(3, input=4), at=(input.lower, input.upper)
-    )
+    l, u = input
+    return widened(Box(torch.logit(l), torch.logit(u)), Budget(3, input=4), at=(l, u))

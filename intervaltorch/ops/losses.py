@@ -17,7 +17,8 @@ from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
 from ._families import as_box, check_domain, hull, rule
-from .arithmetic import mul, rounded, sub
+from ._operands import rounded
+from .arithmetic import mul, sub
 from .moments import magnitudes, vector_norm
 from .reductions import mean, sum_
 

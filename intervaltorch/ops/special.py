@@ -13,7 +13,8 @@ from .. import rounding
 from .._registry import Box
 from ..rounding import Budget
 from ._families import decreasing, increasing, piecewise_monotone, rule, spanned
-from .arithmetic import absolute, widened
+from ._operands import widened
+from .arithmetic import absolute
 
 # --- the error function -------------------------------------------------------------------------------------
 
@@ -25,13 +26,13 @@ increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), b
 
 
 def _lgamma(x: Tensor) -> Tensor:
-    """The logarithm of the gamma function; beyond 10^30 as x (log x - 1), which overflows only where it does."""
+    """The logarithm of the gamma function; beyond 10^30 as x (log x - 1), which does not overflow early."""
     return torch.where(x > 1e30, x * (torch.log(x) - 1), torch.lgamma(x.clamp(max=1e30)))
 
 
 @rule(
-    "lgamma", "gammaln", formula=r"\log |\Gamma(x)|", family="gamma", critical=(1.4616321449683623,), proven=True,
-    sharp=False,
+    "lgamma", "gammaln", formula=r"\log |\Gamma(x)|", family="gamma", critical=(1.4616321449683623,),
+    proven=True, sharp=False,
 )  # fmt: skip
 def lgamma(input: Box) -> Box:
     """Convex for x > 0, with its minimum -0.12148... at 1.46163...; boxes that reach 0 get the whole line."""
@@ -43,11 +44,13 @@ def lgamma(input: Box) -> Box:
 def digamma(input: Box) -> Box:
     """Increasing for x > 0; boxes that reach 0 and the poles beyond get the whole line."""
 
-    def ends(x: Box) -> Box:
-        lower, upper = torch.digamma(x.lower), torch.digamma(x.upper)
-        return widened(Box(lower, upper), rounding.claim("digamma", None), at=(x.lower, x.upper)) if rounding.outward() else Box(lower, upper)
+    def right(x: Box) -> Box:
+        ends = Box(torch.digamma(x.lower), torch.digamma(x.upper))
+        if not rounding.outward():
+            return ends
+        return widened(ends, rounding.claim("digamma", None), at=(x.lower, x.upper))
 
-    return _right_of_zero(input, ends)
+    return _right_of_zero(input, right)
 
 
 def _right_of_zero(x: Box, enclose: Callable[[Box], Box]) -> Box:
@@ -60,30 +63,33 @@ def _right_of_zero(x: Box, enclose: Callable[[Box], Box]) -> Box:
 # --- entropy ------------------------------------------------------------------------------------------------
 
 piecewise_monotone(
-    "entr", formula=r"-x \log x", critical=(1 / math.e,), domain=(0.0, inf), image=(-inf, math.nextafter(1 / math.e, 1)),
-    curvature="concave", limits=(inf, -inf), budget=Budget(3),
+    "entr", formula=r"-x \log x", critical=(1 / math.e,), domain=(0.0, inf), curvature="concave",
+    image=(-inf, math.nextafter(1 / math.e, 1)), limits=(inf, -inf), budget=Budget(3),
 )  # fmt: skip
 
 # --- the sampling function ----------------------------------------------------------------------------------
 
 
 def _sinc(x: Tensor) -> Tensor:
-    """sin(πx) / πx for x ≠ 0 within 3 eps: x differs from its nearest integer n by an exact r, and sin πx = ± sin πr.
+    """The quotient sin(πx) / πx for x ≠ 0, within 3 eps.
 
-    |r| is at most 1/2, where the sine keeps relative errors.
+    x differs from its nearest integer by an exact r, and sin πx = ± sin πr. |r| is at most 1/2, where the sine
+    keeps relative errors.
     """
     n = torch.round(x)
     odd = torch.remainder(n, 2) == 1
     return torch.where(odd, -1.0, 1.0) * torch.sin(pi * (x - n)) / (pi * x)
 
 
-@rule("sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6), image=(-0.21724, 1.0), proven=True)
+@rule(
+    "sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6), image=(-0.21724, 1.0), proven=True
+)
 def sinc(input: Box) -> Box:
     """The hull: even, with its maximum at 0 and ever smaller extremes c_k between k and k + 1, k = 1, 2...
 
-    At these tan πc = πc, so the extreme values are ±1 / √(1 + π²c²), positive for even k. Of those in a box the first
-    two exceed all later ones, so from |x| = a on three candidates suffice. Where floats lie too far apart to tell
-    even from odd the envelope ±1 / πa bounds wide boxes.
+    At these tan πc = πc, so the extreme values are ±1 / √(1 + π²c²), positive for even k. Of those in a box the
+    first two exceed all later ones, so from |x| = a on three candidates suffice. Where floats lie too far apart
+    to tell even from odd the envelope ±1 / πa bounds wide boxes.
     """
     a, b = size = absolute(input)
     at_a, at_b = (_filled(_sinc, end) for end in size)

@@ -12,7 +12,8 @@ from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT
 from ._families import as_box, decreasing, increasing, rule, unbounded
-from .arithmetic import Operand, absolute, as_tensors, div, mul, operands, sub, widened
+from ._operands import Operand, as_tensors, operands, widened
+from .arithmetic import absolute, div, mul, sub
 
 # --- rounding to integers -----------------------------------------------------------------------------------
 
@@ -31,9 +32,11 @@ def round(input: Box, *, decimals: int = 0) -> Box:
     return back(nearest, scale) if decimals else nearest
 
 
-@rule("frac", formula=r"x - \operatorname{trunc} x", family="step", image=(-1.0, 1.0), budget=EXACT, proven=True)
+@rule(
+    "frac", formula=r"x - \operatorname{trunc} x", family="step", image=(-1.0, 1.0), budget=EXACT, proven=True
+)
 def frac(input: Box) -> Box:
-    """Increasing between integers; where the box contains a jump, the hull of what lies on either side of it."""
+    """Increasing between integers; where the box contains a jump, the hull of what lies on either side."""
     l, u = input
     jump_below = torch.trunc(l.clamp(max=0)) != torch.trunc(u.clamp(max=0))
     jump_above = torch.trunc(l.clamp(min=0)) != torch.trunc(u.clamp(min=0))
@@ -102,7 +105,7 @@ def rmod(input: Operand, other: Operand) -> Box:
 
 
 def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) -> Box:
-    """Bounds of x - n y where n, the integer part of x / y, is the same all over the box, else of every remainder."""
+    """Bounds of x - n y if n, the integer part of x / y, is the same all over the box, else every remainder."""
     nothing = (y.lower <= 0) & (y.upper >= 0) | (x.lower.isinf() & (x.lower == x.upper))
     if y.lower is y.upper:
         # x and its remainder move alike while n stays, and apart by at least |y| when it changes.
@@ -110,7 +113,7 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
         moved = ((x.upper - at_u) - (x.lower - at_l)).abs()
         margin = 4 * torch.finfo(at_l.dtype).eps * (x.lower.abs() + x.upper.abs())
         same = moved + margin < y.lower.abs() / 2
-        residue = widened(Box(at_l, at_u)) if function is torch.remainder else Box(at_l, at_u)  # fmod is exact
+        residue = Box(at_l, at_u) if function is torch.fmod else widened(Box(at_l, at_u))  # fmod is exact
     else:
         quotient = div(x, y)
         quotient = Box(*rounding.widen(quotient.lower, quotient.upper, CORRECTLY_ROUNDED))
@@ -126,7 +129,9 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
 
 
 @rule("nan_to_num", formula="x", family="step", budget=EXACT, proven=True)
-def nan_to_num(input: Box, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Box:
+def nan_to_num(
+    input: Box, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Box:
     """Replaces infinite points; a box that merely reaches to infinity still does so afterwards."""
     l, u = input
     at_l, at_u = torch.nan_to_num(l, nan, posinf, neginf), torch.nan_to_num(u, nan, posinf, neginf)

@@ -35,7 +35,8 @@ CALLS = [
     (F.gelu, {}), (F.gelu, {"approximate": "tanh"}), (F.silu, {}), (F.mish, {}), (F.hardswish, {}), (F.hardsigmoid, {}),
     (F.hardshrink, {}), (F.hardshrink, {"lambd": 0.3}), (F.softshrink, {}), (F.softshrink, {"lambd": 0.3}),
     (F.threshold, {"threshold": 0.1, "value": 20.0}), (F.threshold, {"threshold": -0.3, "value": -0.7}),
-    (F.softplus, {}), (F.softplus, {"beta": 0.3}), (F.softplus, {"beta": -1.3}), (F.softplus, {"beta": 3.0, "threshold": 0.4}),
+    (F.softplus, {}), (F.softplus, {"beta": 0.3}), (F.softplus, {"beta": -1.3}),
+    (F.softplus, {"beta": 3.0, "threshold": 0.4}),
     (F.softsign, {}), (F.tanhshrink, {}), (F.logsigmoid, {}), (F.sigmoid, {}), (F.tanh, {}),
 ]  # fmt: skip
 each_call = pytest.mark.parametrize(
@@ -68,7 +69,8 @@ def test_contract(function, kwargs):
 def test_nothing_is_lost(function, kwargs, dtype):
     """The box is the hull: a fine grid with the kinks comes close to both of its ends."""
     x = boxes(dtype)
-    kinks = [-1.5, 0, *map(float, kwargs.values()), *(-float(v) for v in kwargs.values())] if "approximate" not in kwargs else []
+    numbers = [float(value) for value in kwargs.values() if not isinstance(value, str)]
+    kinks = [-1.5, 0, *numbers, *(-number for number in numbers)]
     kinks += [kwargs.get("threshold", 20) / kwargs["beta"]] if "beta" in kwargs else [20.0]
     points = x.lower + torch.linspace(0, 1, 4001, dtype=dtype)[:, None] * (x.upper - x.lower)
     near = [torch.full_like(x.lower, kink + shift) for kink in kinks for shift in (-1e-6, 0, 1e-6)]
@@ -76,7 +78,8 @@ def test_nothing_is_lost(function, kwargs, dtype):
     values = function(torch.minimum(torch.maximum(points, x.lower), x.upper), **kwargs)
     y = function(x, **kwargs)
     allowed = 1e-4 * (1 + x.magnitude) + 1e-5 * y.magnitude.nan_to_num()  # e^20 in float32
-    jumps = (x.lower - 1e-5 < torch.tensor(kinks, dtype=dtype)[:, None]) & (x.upper + 1e-5 > torch.tensor(kinks, dtype=dtype)[:, None])
+    at = torch.tensor(kinks, dtype=dtype)[:, None]
+    jumps = (x.lower - 1e-5 < at) & (x.upper + 1e-5 > at)
     touching = (jumps & (x.width < 1e-5)).any(0)
     assert bool((((values.amin(0) - y.lower).nan_to_num() <= allowed) | touching).all())
     assert bool((((y.upper - values.amax(0)).nan_to_num() <= allowed) | touching).all())
@@ -87,7 +90,10 @@ EXACT = {
     "leaky_relu": (lambda x: F.leaky_relu(x, 0.1), lambda x: x if x > 0 else mpmath.mpf(0.1) * x),
     "negative leaky_relu": (lambda x: F.leaky_relu(x, -0.1), lambda x: x if x > 0 else mpmath.mpf(-0.1) * x),
     "elu": (lambda x: F.elu(x, 0.3), lambda x: x if x > 0 else mpmath.mpf(0.3) * mpmath.expm1(x)),
-    "celu": (lambda x: F.celu(x, -0.3), lambda x: x if x > 0 else mpmath.mpf(-0.3) * mpmath.expm1(x / mpmath.mpf(-0.3))),
+    "celu": (
+        lambda x: F.celu(x, -0.3),
+        lambda x: x if x > 0 else mpmath.mpf(-0.3) * mpmath.expm1(x / mpmath.mpf(-0.3)),
+    ),
     "gelu": (F.gelu, lambda x: x * mpmath.ncdf(x)),
     "gelu tanh": (
         lambda x: F.gelu(x, approximate="tanh"),
@@ -119,10 +125,12 @@ def test_outward_bounds_hold_for_exact_values(name, dtype):
     turns = [activations.GELU_TURN, activations.SILU_TURN, activations.MISH_TURN, 0.1, 0.3, 20.0, 0.4 / 3.3]
     notable = [n for turn in turns for n in testing.neighbours(turn, dtype)]
     points = torch.cat([torch.tensor(notable, dtype=dtype), torch.linspace(-100, 30, 301, dtype=dtype)])
-    points = torch.cat([points, torch.randn(150, dtype=dtype) * 3, torch.tensor([-1e10, -1e-20, 1e-20, 1e10, -750.0], dtype=dtype)])
+    extreme = torch.tensor([-1e10, -1e-20, 1e-20, 1e10, -750.0], dtype=dtype)
+    points = torch.cat([points, torch.randn(150, dtype=dtype) * 3, extreme])
     with rounding("outward"), mpmath.workdps(60):
         y, wide = function(IntervalTensor.point(points)), function(IntervalTensor(points - 0.1, points + 0.1))
-        for a, *bounds in zip(points.tolist(), *(t.tolist() for t in (y.lower, y.upper, wide.lower, wide.upper)), strict=True):
+        columns = points, y.lower, y.upper, wide.lower, wide.upper
+        for a, *bounds in zip(*(column.tolist() for column in columns), strict=True):
             value = exact(mpmath.mpf(a))
             assert bounds[0] <= value <= bounds[1] and bounds[2] <= value <= bounds[3], (name, a, bounds, value)
 
@@ -190,7 +198,7 @@ def test_large_hardswish_does_not_overflow():
 
 
 def test_prelu_slopes_by_channel():
-    x, weight = box(-torch.ones(2, 3, 4).numpy(), torch.ones(2, 3, 4).numpy(), torch.float32), torch.tensor([-2.0, 0.0, 0.5])
+    x, weight = IntervalTensor(-torch.ones(2, 3, 4), torch.ones(2, 3, 4)), torch.tensor([-2.0, 0.0, 0.5])
     y = F.prelu(x, weight)
     assert y.lower[:, :, 0].tolist() == [[0, 0, -0.5]] * 2 and y.upper[:, :, 0].tolist() == [[2, 1, 1]] * 2
     testing.check_op(F.prelu, x * 0.9 + 0.05, weight + 0.1)

@@ -180,9 +180,9 @@ def test_exponent_boxes():
     assert ends(2 ** box(-1.0, 3.0)) == (0.5, 8) and ends(0.5 ** box(-1.0, 3.0)) == (0.125, 2)
     assert ends(box(0.5, 2.0) ** box(-1.0, 2.0)) == (0.25, 4) and ends(box(0.0, 0.5) ** box(0.0, 1.0)) == (0, 1)
     assert ends(torch.tensor(4.0) ** box(0.5, 1.0)) == (2, 4)
-    for power in (lambda: box(-1.0, 1.0) ** 0.5, lambda: box(-1.0, 1.0) ** box(1.0, 2.0), lambda: (-2.0) ** box(1.0, 2.0)):
+    for base, exponent in ((box(-1.0, 1.0), 0.5), (box(-1.0, 1.0), box(1.0, 2.0)), (-2.0, box(1.0, 2.0))):
         with pytest.raises(DomainError):
-            power()
+            base**exponent
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -303,7 +303,8 @@ def test_contract(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["add_", "sub_", "mul_", "div_", "pow_", "floor_divide_", "remainder_", "fmod_", "hypot_", "atan2_", "copysign_"]
+    "name",
+    ["add_", "sub_", "mul_", "div_", "pow_", "floor_divide_", "remainder_", "fmod_", "hypot_", "atan2_", "copysign_"],
 )
 def test_in_place_spellings_write_what_the_functions_return(name):
     x, y = box([1.0, 2.0], [1.5, 3.0]), box([0.5, 1.0], [0.75, 2.0])
@@ -326,7 +327,8 @@ def test_augmented_assignment_writes_through_views():
 def test_infinite_boxes_never_give_nan():
     whole = [box([-inf, 1.0, -inf, 0.0], [inf, inf, -1.0, inf]), box([-inf, 0.0, 2.0, -inf], [inf, 0.0, inf, inf])]
     binary = [torch.add, torch.sub, torch.mul, torch.div, torch.floor_divide, torch.remainder, torch.fmod, torch.atan2]
-    binary += [torch.hypot, torch.logaddexp, torch.logaddexp2, torch.maximum, torch.copysign, lambda x, y: x.lerp(y, 0.5)]
+    binary += [torch.hypot, torch.logaddexp, torch.logaddexp2, torch.maximum, torch.copysign]
+    binary += [lambda x, y: x.lerp(y, 0.5)]
     for function, mode in itertools.product(binary, ("nearest", "outward")):
         with rounding(mode):
             y = function(*whole)

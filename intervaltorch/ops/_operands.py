@@ -1,0 +1,102 @@
+"""What goes into arithmetic and what comes out of it: operands made boxes, computed bounds rounded outward."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import rounding
+from .._registry import Box
+from ..rounding import CORRECTLY_ROUNDED, Budget
+from ._families import as_box, untracked
+
+Operand = Any  # Box, tensor or number
+
+SUM = Budget(relative=0.5, absolute=-1)
+"""Sums of floating-point numbers never underflow, and neither does the widening, itself a sum: no absolute
+term for either. So an exact zero stays zero, and a sum of non-negative numbers stays non-negative."""
+
+
+def widened(
+    box: Box,
+    budget: Budget = CORRECTLY_ROUNDED,
+    image: tuple[float, float] = (-inf, inf),
+    signs: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    at: tuple[Tensor | None, Tensor | None] = (None, None),
+) -> Box:
+    """Round computed bounds outward if the mode asks.
+
+    Args:
+        box: computed bounds, fresh.
+        budget: their rounding error.
+        image: closed range of the function.
+        signs: tells where the real values are known to be non-negative, and where non-positive; computed
+            bounds of that sign are not moved across zero.
+        at: arguments whose size enters `Budget.input` at the lower and at the upper bound.
+    """
+    if not rounding.outward():
+        return box
+    low, high = rounding.widen(box.lower, box.upper, budget, image, *at)
+    if signs is not None:
+        above, below = (box.lower >= 0) & (low < 0), (box.upper <= 0) & (high > 0)
+        if torch.compiler.is_compiling() or bool((above | below).any()):  # seldom: products near 0
+            nonnegative, nonpositive = signs()
+            untracked(low).masked_fill_(above & nonnegative, 0.0)
+            untracked(high).masked_fill_(below & nonpositive, 0.0)
+    return Box(low, high)
+
+
+def rounded(lower: Tensor, upper: Tensor, budget: Budget, image: tuple[float, float] = (-inf, inf)) -> Box:
+    """Round a pair of computed bounds outward if the mode asks; see `widened`."""
+    return widened(Box(lower, upper), budget, image)
+
+
+def operand(x: Operand, like: Operand) -> Box:
+    """Return an operand as a box.
+
+    In outward mode a Python number means its exact binary64 value, and a tensor its exact values: what the
+    dtype of the result cannot hold becomes the interval around it.
+
+    Args:
+        x: box, tensor or number.
+        like: the other operand, which determines the dtype of the result.
+    """
+    box = as_box(x)
+    other = as_box(like).lower
+    if not rounding.outward() or not isinstance(other, Tensor):
+        return box
+    if isinstance(box.lower, Tensor):
+        return _converted(box, other)
+    if not isinstance(x, (int, float)) or not other.dtype.is_floating_point:
+        return box
+    low, high = (rounding.neighbour(x, other.dtype, towards) for towards in (-inf, inf))
+    return box if low == high else Box(other.new_full((), low), other.new_full((), high))
+
+
+def _converted(x: Box, other: Tensor) -> Box:
+    """Convert a box to the dtype that its combination with another tensor has, rounding outward."""
+    before, after = x.lower.dtype, torch.result_type(x.lower, other)
+    if before == after or before is torch.bool or not after.is_floating_point:
+        return x
+    if before.is_floating_point:
+        return Box(*rounding.cast(x.lower, x.upper, after)) if rounding.narrows(before, after) else x
+    if torch.equal(x.lower.to(after).to(before), x.lower):
+        return x
+    return Box(*rounding.widen(x.lower.to(after), x.upper.to(after), CORRECTLY_ROUNDED))
+
+
+def operands(x: Operand, y: Operand) -> tuple[Box, Box]:
+    """Return both operands as boxes."""
+    return operand(x, y), operand(y, x)
+
+
+def as_tensors(x: Box, like: Box) -> Box:
+    """Return a number, as `operand` leaves one that is exact, as a tensor of the dtype of `like`."""
+    if isinstance(x.lower, Tensor):
+        return x
+    kind = like.lower.dtype if like.lower.is_floating_point() else torch.get_default_dtype()
+    return as_box(torch.full((), x.lower, dtype=kind, device=like.lower.device))
