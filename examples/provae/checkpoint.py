@@ -77,9 +77,7 @@ def load(folder: Path, device: str | None = None) -> tuple[Config, State]:
         raise
     except Exception as error:  # a damaged file makes the readers fail in many ways; each means the same
         reason = (str(error).splitlines() or [""])[0]
-        raise RunError(
-            f"{path}: damaged or not a checkpoint: {type(error).__name__}: {reason}\n{advice}"
-        ) from error
+        raise RunError(f"{path}: damaged or not a checkpoint: {type(error).__name__}: {reason}\n{advice}") from error
     expected = {"format", "config", *State._fields}
     if not isinstance(content, dict) or set(content) != expected or content["format"] != FORMAT:
         raise RunError(f"{path}: not a checkpoint of this program (format {FORMAT}). {advice}")

@@ -101,8 +101,7 @@ def demo(out: Path, fresh: bool, seed: int, threads: int) -> None:
     "--lr",
     metavar="RATE",
     type=click.FloatRange(0, min_open=True),
-    help="Adam's learning rate at radius 0.  "
-    f"[default: {PRESETS['mnist'].lr:g}; {PRESETS['digits'].lr:g} for digits]",
+    help=f"Adam's learning rate at radius 0.  [default: {PRESETS['mnist'].lr:g}; {PRESETS['digits'].lr:g} for digits]",
 )
 @click.option(
     "--robust-lr",
@@ -116,9 +115,7 @@ def demo(out: Path, fresh: bool, seed: int, threads: int) -> None:
 @threads_option
 @click.option("--device", metavar="NAME", default="cpu", help="Torch device.")
 @click.option("--out", type=FOLDER, help="Folder of the run.  [default: results/DATASET-EPS]")
-@click.option(
-    "--resume", is_flag=True, help="Go on from the checkpoint in --out, with the configuration saved there."
-)
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint in --out, with the configuration saved there.")
 @click.option("--overwrite", is_flag=True, help="Start again in a folder that already holds a run.")
 @click.option(
     "--save-seconds",
@@ -162,9 +159,7 @@ def train(
     if splits.note:
         click.echo(splits.note)
     count = len(splits.train.first(config.limit))
-    click.echo(
-        f"{config.dataset}: {count} training images; epochs@eps = {config.schedule}; run folder {folder}"
-    )
+    click.echo(f"{config.dataset}: {count} training images; epochs@eps = {config.schedule}; run folder {folder}")
     try:
         run_training(config, splits.train, folder, resume=resume, save_seconds=save_seconds)
     except KeyboardInterrupt:
@@ -186,8 +181,7 @@ def _resumed(ctx: click.Context, asked: Config, folder: Path) -> Config:
     ]
     if different:
         raise RunError(
-            f"{folder}: --resume goes on with the saved configuration, which differs:\n  "
-            + "\n  ".join(different)
+            f"{folder}: --resume goes on with the saved configuration, which differs:\n  " + "\n  ".join(different)
         )
     return dataclasses.replace(saved, data=asked.data) if "data_folder" in given else saved
 
@@ -206,9 +200,7 @@ def _resumed(ctx: click.Context, asked: Config, folder: Path) -> Config:
     type=click.FloatRange(0, 1, min_open=True, max_open=True),
     help="Also bound the expected ELBO at this level of confidence, such as 0.999.",
 )
-@click.option(
-    "--draws", metavar="N", default=10_000, type=click.IntRange(2), help="Noise draws for --confidence."
-)
+@click.option("--draws", metavar="N", default=10_000, type=click.IntRange(2), help="Noise draws for --confidence.")
 def evaluate(confidence: float | None, draws: int, rounding: Rounding, **choices: Any) -> None:
     """Certify the ELBO of RUN on the ball around each image.
 
@@ -294,9 +286,7 @@ def attack(steps: int, **choices: Any) -> None:
 @click.option(
     "--limit", metavar="N", default=200, type=click.IntRange(10), help="Attack the first so many test images."
 )
-@click.option(
-    "--samples", metavar="K", default=8, type=click.IntRange(1), help="Noise samples K for each image."
-)
+@click.option("--samples", metavar="K", default=8, type=click.IntRange(1), help="Noise samples K for each image.")
 @seed_option
 @threads_option
 @click.option("--device", help="Torch device.  [default: as in training]")

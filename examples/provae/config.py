@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from examples.provae.errors import RunError
 from examples.provae.model import VAE
@@ -124,6 +125,8 @@ class Config:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.seed)
             model = VAE(preset.channels, preset.size, preset.latent, preset.variance)
+        # the convolutions with one channel are two to five times as fast in this layout
+        convert_conv2d_weight_memory_format(model, torch.channels_last)
         return model.to(device or self.device)
 
     def to_json(self) -> str:

@@ -79,9 +79,7 @@ def _digits() -> Splits:
 
     images = load_digits().images
     if images.shape != (1797, 8, 8) or images.min() < 0 or images.max() > 16:
-        raise DataError(
-            f"scikit-learn's digits have changed: shape {images.shape}; expected (1797, 8, 8), 0 to 16"
-        )
+        raise DataError(f"scikit-learn's digits have changed: shape {images.shape}; expected (1797, 8, 8), 0 to 16")
     order = np.random.RandomState(0).permutation(len(images))
     pixels = torch.from_numpy(images[order].astype(np.uint8)).unsqueeze(1)
     return Splits(Images(pixels[:DIGITS_TRAIN], 16), Images(pixels[DIGITS_TRAIN:], 16))
@@ -152,9 +150,7 @@ def _read_idx(path: Path, file: IdxFile) -> Images:
         raise DataError(f"{path}: {what}: {len(content)} bytes, expected {16 + file.images * 784}")
     digest = hashlib.sha256(content).hexdigest()
     if digest != file.sha256:
-        raise DataError(
-            f"{path}: damaged or not MNIST: the images' sha256 is\n  {digest}, expected\n  {file.sha256}"
-        )
+        raise DataError(f"{path}: damaged or not MNIST: the images' sha256 is\n  {digest}, expected\n  {file.sha256}")
     return Images(_bytes(content)[16:].reshape(-1, 1, 28, 28), 255)
 
 
@@ -267,6 +263,5 @@ def _fetch(url: str, path: Path, sha256: str) -> None:
         raise DataError(f"{url}: not the expected file: {error}. Nothing was kept; try again.") from error
     except (OSError, urllib.error.URLError) as error:
         raise DataError(
-            f"{url}: download failed: {error}.\nFetch it another way and put it at\n  {path}\n"
-            f"  sha256 {sha256}"
+            f"{url}: download failed: {error}.\nFetch it another way and put it at\n  {path}\n  sha256 {sha256}"
         ) from error

@@ -26,9 +26,7 @@ SHOWN = 10
 """Images in a row of reconstructions."""
 
 
-def draw(
-    models: Mapping[str, VAE], findings: Mapping[str, Sequence[Finding]], images: Images, folder: Path
-) -> None:
+def draw(models: Mapping[str, VAE], findings: Mapping[str, Sequence[Finding]], images: Images, folder: Path) -> None:
     """Write all figures of some models, given what was found at growing radii."""
     attack_curve(findings, folder / "attack_curve.png")
     attacked = {name: found[-1].images[:SHOWN] for name, found in findings.items()}

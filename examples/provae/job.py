@@ -35,17 +35,13 @@ threads_option = click.option(
     type=click.IntRange(1),
     help="Torch threads; layers this small rarely gain from more.",
 )
-seed_option = click.option(
-    "--seed", metavar="N", default=0, type=click.IntRange(0), help="Seed of everything random."
-)
+seed_option = click.option("--seed", metavar="N", default=0, type=click.IntRange(0), help="Seed of everything random.")
 download_option = click.option(
     "--download", is_flag=True, help="Fetch the dataset into the data folder, and verify it."
 )
 run_options = options(
     click.argument("run", type=FOLDER),
-    click.option(
-        "--data", "data_folder", type=FOLDER, help="Folder of the dataset.  [default: as in training]"
-    ),
+    click.option("--data", "data_folder", type=FOLDER, help="Folder of the dataset.  [default: as in training]"),
     download_option,
     click.option("--split", default="test", type=click.Choice(["test", "train"]), help="Which images."),
     click.option("--limit", metavar="N", type=click.IntRange(1), help="Use the first so many images only."),
@@ -58,9 +54,7 @@ run_options = options(
         help="Radius of the ball; repeat for several.  [default: that of training; 0.01 for a VAE]",
     ),
     click.option("--clip/--no-clip", default=True, help="Intersect the ball with [0, 1]."),
-    click.option(
-        "--samples", metavar="K", default=8, type=click.IntRange(1), help="Noise samples K for each image."
-    ),
+    click.option("--samples", metavar="K", default=8, type=click.IntRange(1), help="Noise samples K for each image."),
     seed_option,
     threads_option,
     click.option("--device", metavar="NAME", help="Torch device.  [default: as in training]"),
@@ -125,9 +119,7 @@ def check_device(name: str) -> None:
         torch.empty(0, device=name)
     except (RuntimeError, AssertionError) as error:
         reason = (str(error).splitlines() or [""])[0]
-        raise click.BadParameter(
-            f"cannot use the device {name!r}: {reason}", param_hint="--device"
-        ) from error
+        raise click.BadParameter(f"cannot use the device {name!r}: {reason}", param_hint="--device") from error
 
 
 def print_rows(rows: Sequence[dict[str, float]], json_file: Path | None) -> None:

@@ -65,9 +65,7 @@ class Clock:
         return self._order[1][position * self.config.batch : (position + 1) * self.config.batch]
 
 
-def train(
-    config: Config, images: Images, folder: Path, *, resume: bool = False, save_seconds: float = 30.0
-) -> VAE:
+def train(config: Config, images: Images, folder: Path, *, resume: bool = False, save_seconds: float = 30.0) -> VAE:
     """Train a VAE and leave its configuration, metrics and checkpoint in a folder.
 
     The noise and the order of the images are functions of the seed and the step, so a run that is killed and
@@ -141,9 +139,7 @@ def _start(config: Config, folder: Path, resume: bool) -> tuple[VAE, torch.optim
     if resume and (folder / checkpoint.CHECKPOINT).exists():
         saved, model, state = checkpoint.load_model(folder, config.device)
         if saved != config:
-            raise RunError(
-                f"{folder}: the checkpoint belongs to another configuration than {checkpoint.CONFIG}"
-            )
+            raise RunError(f"{folder}: the checkpoint belongs to another configuration than {checkpoint.CONFIG}")
         optimizer = torch.optim.Adam(model.parameters(), lr=config.lr)
         optimizer.load_state_dict(state.optimizer)
     else:
@@ -154,9 +150,7 @@ def _start(config: Config, folder: Path, resume: bool) -> tuple[VAE, torch.optim
     return model.train(), optimizer, state
 
 
-def _update(
-    model: VAE, optimizer: torch.optim.Adam, clock: Clock, step: int, x: Tensor, noise: Tensor
-) -> float:
+def _update(model: VAE, optimizer: torch.optim.Adam, clock: Clock, step: int, x: Tensor, noise: Tensor) -> float:
     """One step of Adam; returns the loss before it."""
     eps = clock.eps(step)
     optimizer.param_groups[0]["lr"] = clock.learning_rate(step)

@@ -65,6 +65,4 @@ def test_is_reproducible_and_leaves_no_gradients(model, few, noise):
     assert torch.equal(first.images, second.images)
     assert all(parameter.grad is None for parameter in model.parameters())
     assert not first.images.requires_grad
-    assert not torch.equal(
-        attack(model, few, noise, seed=1, steps=1).images, attack(model, few, noise, steps=1).images
-    )
+    assert not torch.equal(attack(model, few, noise, seed=1, steps=1).images, attack(model, few, noise, steps=1).images)

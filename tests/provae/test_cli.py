@@ -31,9 +31,7 @@ def test_help_shows_the_commands_in_the_order_of_use():
 def test_every_command_and_option_explains_itself(command):
     output = call(command, "--help")
     assert "Usage:" in output
-    options = [
-        parameter for parameter in main.commands[command].params if parameter.param_type_name == "option"
-    ]
+    options = [parameter for parameter in main.commands[command].params if parameter.param_type_name == "option"]
     assert options
     assert all(option.help for option in options)
 

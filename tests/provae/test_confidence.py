@@ -14,8 +14,7 @@ def test_fails_no_more_often_than_it_says(share):
     """400 experiments at 90 %: at most 40 failures are expected, 58 are three standard deviations more."""
     generator = torch.Generator().manual_seed(0)
     failures = sum(
-        upper_confidence_bound((torch.rand(50, generator=generator) < share).double(), 0.9) < share
-        for _ in range(400)
+        upper_confidence_bound((torch.rand(50, generator=generator) < share).double(), 0.9) < share for _ in range(400)
     )
     assert failures <= 58
 
@@ -54,8 +53,6 @@ def test_level_must_be_a_probability(level):
 def test_expected_elbo_is_bounded_below_what_is_estimated(model, few):
     noise = draw_noise(model, few, samples=64, seed=9)
     estimate = mean(certify(model, few, noise, 0.02).lower)
-    tight, loose = (
-        confident_elbo(model, few, 0.02, level=level, draws=2000, seed=0) for level in (0.5, 0.999)
-    )
+    tight, loose = (confident_elbo(model, few, 0.02, level=level, draws=2000, seed=0) for level in (0.5, 0.999))
     assert loose < tight < estimate
     assert estimate - loose < 10

@@ -29,9 +29,7 @@ def test_digits_are_real_and_split_once_and_for_all(splits):
 
 
 def idx(count, seed):
-    pixels = torch.randint(
-        0, 256, (count * 784,), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8
-    )
+    pixels = torch.randint(0, 256, (count * 784,), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
     return struct.pack(">4I", 2051, count, 28, 28) + pixels.numpy().tobytes()
 
 
@@ -55,9 +53,7 @@ def test_mnist_is_read_packed_or_not(mnist):
     root, contents = mnist
     train, test, note = data.load("mnist", root)
     assert (train.pixels.shape, test.pixels.shape, note) == ((30, 1, 28, 28), (20, 1, 28, 28), "")
-    assert train[:3].flatten().tolist() == pytest.approx(
-        [byte / 255 for byte in contents["train"][16 : 16 + 3 * 784]]
-    )
+    assert train[:3].flatten().tolist() == pytest.approx([byte / 255 for byte in contents["train"][16 : 16 + 3 * 784]])
     path = root / "MNIST" / "raw" / data.MNIST_FILES["train"].name
     path.write_bytes(contents["train"])
     path.with_name(path.name + ".gz").unlink()

@@ -52,9 +52,7 @@ def test_kl_term_keeps_its_digits_near_zero():
 
 def test_kl_term_has_its_exact_range_on_a_box():
     box = kl_term(IntervalTensor(torch.tensor([-1.0, 0.5, -2.0]), torch.tensor([2.0, 1.0, -1.0])))
-    s = torch.linspace(0, 1, 1001).unsqueeze(1) * torch.tensor([3.0, 0.5, 1.0]) + torch.tensor(
-        [-1.0, 0.5, -2.0]
-    )
+    s = torch.linspace(0, 1, 1001).unsqueeze(1) * torch.tensor([3.0, 0.5, 1.0]) + torch.tensor([-1.0, 0.5, -2.0])
     values = kl_term(s)
     torch.testing.assert_close(box.lower, values.amin(0), rtol=1e-6, atol=0)
     assert box.upper[0] == 0

@@ -21,9 +21,7 @@ def test_radius_is_continuous_inside_a_ramp_and_holds_at_the_end():
     assert schedule.locate(7.5) == (2, pytest.approx(1 / 6))
 
 
-@pytest.mark.parametrize(
-    "text", ["", "5", "5@", "@0.1", "0@0.1", "5@-0.1", "5@0.1..", "x@1", "5@1e999", "5@0.1-0.2"]
-)
+@pytest.mark.parametrize("text", ["", "5", "5@", "@0.1", "0@0.1", "5@-0.1", "5@0.1..", "x@1", "5@1e999", "5@0.1-0.2"])
 def test_refuses_what_is_no_schedule(text):
     with pytest.raises(ValueError, match=r"stage|schedule"):
         Schedule.parse(text)
