@@ -84,10 +84,12 @@ def _double(x: Operand) -> Operand:
 
 @rule("ldexp", formula="x 2^n", family="power", proven=True)
 def ldexp(input: Operand, other: Operand) -> Box:
-    """A product with a power of two."""
-    if isinstance(other, Tensor) and not other.is_floating_point():
-        return mul(input, torch.pow(2.0, other))  # exact
-    return mul(input, power(2.0, as_box(other)))
+    """A product with a power of two; an integer power is exact, and its halves do not overflow before the product."""
+    if not isinstance(other, Tensor) or other.is_floating_point():
+        return mul(input, power(2.0, as_box(other)))
+    two = as_tensors(as_box(2.0), as_box(input)).lower
+    half = torch.div(other, 2, rounding_mode="floor")
+    return mul(mul(input, torch.pow(two, half)), torch.pow(two, other - half))
 
 
 # --- distances and means ------------------------------------------------------------------------------------
