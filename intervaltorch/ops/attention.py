@@ -1,7 +1,7 @@
 r"""Scaled dot-product attention.
 
-The weights are a softmax, so an output is a mean of values: it lies in the product of the weights' box with the values'
-box, and between the least and the greatest value that is not masked. Both hold, hence their intersection does. Since the
+The weights are a softmax, so an output is a mean of values: it lies in the product of the weights' box with the
+values' box, and between the least and the greatest value that is not masked, hence in their intersection. Since the
 weights sum to 1, $\sum_j p_j v_j = m + \sum_j p_j (v_j - m)$ for every m; with m the mean value the product is tighter.
 """
 
@@ -45,10 +45,10 @@ def scaled_dot_product_attention(
     if is_causal:
         attn_mask = torch.ones(scores.lower.shape[-2:], dtype=torch.bool, device=scores.lower.device).tril()
     allowed = _allowed(attn_mask)
-    if _is_boolean(attn_mask):
-        scores = Box(*(torch.where(attn_mask, bound, -inf) for bound in scores))
-    elif attn_mask is not None:
+    if attn_mask is not None and not _is_boolean(attn_mask):
         scores = add(scores, attn_mask)
+    if allowed is not None:
+        scores = Box(*(bound.masked_fill(~allowed, -inf) for bound in scores))
     weights = softmax_box(scores, -1, safe=True)
     return _mean_of_values(weights, value, allowed)
 
@@ -82,11 +82,11 @@ def _scores(query: Any, key: Any, scale: float | None) -> Box:
 
 
 def _allowed(mask: Any) -> Tensor | None:
-    """Which keys each query may attend to; None for all."""
-    if mask is None or _is_boolean(mask):
-        return mask
-    possible = as_box(mask).upper > -inf
-    return None if bool(possible.all()) else possible
+    """Which keys each query may attend to, `(..., queries or 1, keys)`; None for all."""
+    if mask is None:
+        return None
+    allowed = torch.atleast_2d(mask if _is_boolean(mask) else as_box(mask).upper > -inf)
+    return None if not torch.compiler.is_compiling() and bool(allowed.all()) else allowed
 
 
 # --- means of values --------------------------------------------------------------------------------------------------

@@ -66,9 +66,12 @@ def _alpha_masked(function: Any, input: Box, p: float, train: bool) -> Box:
 
 
 def _nearly(value: float, like: Box) -> Box:
-    """A constant computed in binary64 with an error of a few units in the last place, as a box that holds its real value."""
+    """A box around the real value of a constant, which was computed in binary64 up to a few units in the last place."""
     slack = 16 * 2.0**-53 * abs(value) if rounding.outward() else 0.0
-    low, high = (rounding.neighbour(v, like.lower.dtype, side) for v, side in ((value - slack, -math.inf), (value + slack, math.inf)))
+    low, high = (
+        rounding.neighbour(v, like.lower.dtype, side)
+        for v, side in ((value - slack, -math.inf), (value + slack, math.inf))
+    )
     return Box(like.lower.new_tensor(low), like.lower.new_tensor(high))
 
 

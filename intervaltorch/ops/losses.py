@@ -1,4 +1,4 @@
-"""Losses in which an argument occurs twice, so that composing them would be loose. Others run through their own bodies."""
+"""Losses in which an argument occurs twice, so that composing them would be loose; others run through their bodies."""
 
 from __future__ import annotations
 
@@ -35,20 +35,24 @@ def _reduced(loss: Box, reduction: int) -> Any:
 def _of_distance(function: Any, input: Any, target: Any, reduction: int, *args: Any) -> Any:
     """A loss that increases with |input - target|."""
     ends = magnitudes(sub(as_box(input), target))
-    values = [function(end, torch.zeros_like(end), *args, reduction="none") for end in ends]
-    return _reduced(rounded(*values, Budget(relative=3), (0.0, inf)), reduction)
+    lower, upper = (function(end, torch.zeros_like(end), *args, reduction="none") for end in ends)
+    return _reduced(rounded(lower, upper, Budget(relative=3), (0.0, inf)), reduction)
 
 
 @rule("smooth_l1_loss", formula=r"\ell_\beta(|x - y|)", family="loss", proven=True, function=F.smooth_l1_loss)
 def smooth_l1_loss(input: Any, target: Any, reduction: int = _MEAN, beta: float = 1.0) -> Any:
     """Increasing in the distance: the hull."""
-    return _of_distance(lambda d, zero, reduction: F.smooth_l1_loss(d, zero, reduction=reduction, beta=beta), input, target, reduction)
+    return _of_distance(
+        lambda d, zero, reduction: F.smooth_l1_loss(d, zero, reduction=reduction, beta=beta), input, target, reduction
+    )
 
 
 @rule("huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss)
 def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1.0) -> Any:
     """Increasing in the distance: the hull."""
-    return _of_distance(lambda d, zero, reduction: F.huber_loss(d, zero, reduction=reduction, delta=delta), input, target, reduction)
+    return _of_distance(
+        lambda d, zero, reduction: F.huber_loss(d, zero, reduction=reduction, delta=delta), input, target, reduction
+    )
 
 
 @rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True)
@@ -56,7 +60,8 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
     """The hull: the norms of all differences."""
     first, second = as_box(x1), as_box(x2)
     difference = sub(
-        Box(first.lower.unsqueeze(-2), first.upper.unsqueeze(-2)), Box(second.lower.unsqueeze(-3), second.upper.unsqueeze(-3))
+        Box(first.lower.unsqueeze(-2), first.upper.unsqueeze(-2)),
+        Box(second.lower.unsqueeze(-3), second.upper.unsqueeze(-3)),
     )
     return vector_norm(difference, p, -1)
 
@@ -74,7 +79,10 @@ def _unimodal(value: Any, x: Box, at: Tensor, budget: Budget, size: Any) -> Box:
     """The range of a function that falls up to `at` and rises from there."""
     lowest = torch.maximum(torch.minimum(at, x.upper), x.lower)
     lower, upper = value(lowest), torch.maximum(value(x.lower), value(x.upper))
-    lower, upper = lower.nan_to_num(nan=-inf, posinf=inf, neginf=-inf), upper.nan_to_num(nan=inf, posinf=inf, neginf=-inf)
+    lower, upper = (
+        lower.nan_to_num(nan=-inf, posinf=inf, neginf=-inf),
+        upper.nan_to_num(nan=inf, posinf=inf, neginf=-inf),
+    )
     if rounding.outward():
         extent = size(torch.maximum(x.lower.abs(), x.upper.abs()))
         lower, upper = rounding.widen(lower, upper, budget, at_lower=extent, at_upper=extent)

@@ -44,7 +44,9 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
         return Budget(relative=known.relative + 3, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.claim("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
-    return Budget(relative=(known.relative + 16) * share + 16, absolute=(n * info.tiny) ** min(1.0, 1 / abs(ord)) / info.tiny)
+    return Budget(
+        relative=(known.relative + 16) * share + 16, absolute=(n * info.tiny) ** min(1.0, 1 / abs(ord)) / info.tiny
+    )
 
 
 @rule(
@@ -119,14 +121,14 @@ def _middle(x: Box, dim: Dims) -> Tensor:
 def _best_centre(x: Box, dim: Dims) -> Tensor:
     r"""Find the m that minimises the largest $\|x - m\|^2 = \sum_i (|c_i - m| + r_i)^2$ of a box.
 
-    Half its derivative, $n m - \sum c_i + \sum \mathrm{sign}(m - c_i) r_i$, jumps at the midpoints. Between the k-th and
-    the next it vanishes at $m_k$, which falls with k, while the midpoints rise: the zero is $\max_k \min(c_{k+1}, m_k)$.
-    It often is a midpoint, a kink of the distance, so m belongs to the graph of autograd.
+    Half its derivative, $n m - \sum c_i + \sum \mathrm{sign}(m - c_i) r_i$, jumps at the midpoints. Between the k-th
+    and the next it vanishes at $m_k$, which falls with k, while the midpoints rise: the zero is
+    $\max_k \min(c_{k+1}, m_k)$. It often is a midpoint, a kink of the distance, so m is part of autograd's graph.
     """
     centres, radii = ((x.lower + x.upper) / 2, (x.upper - x.lower) / 2)
     kept = _middle(x, dim)
-    dims = range(centres.ndim) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
-    dims = [d % max(1, centres.ndim) for d in dims] if centres.ndim else []
+    named = range(centres.ndim) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
+    dims = [d % centres.ndim for d in named] if centres.ndim else []
     order = [d for d in range(centres.ndim) if d not in dims] + dims
     centres, radii = (t.permute(order).reshape(*_kept_shape(t, dims), -1) for t in (centres, radii))
     centres, places = centres.sort(-1)
@@ -141,7 +143,7 @@ def _kept_shape(t: Tensor, dims: Any) -> list[int]:
 
 
 def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
-    """At most the norm of the deviations. Products with clamped factors select an end, much faster than `torch.where`."""
+    """At most the norm of the deviations. Clamped factors select an end many times faster than `torch.where` does."""
     with torch.no_grad():
         q = balance(z, dim, steps)
         direction = torch.clamp(q, z.lower, z.upper).sub_(q)
@@ -228,19 +230,38 @@ def _drop(t: Tensor, dim: Dims) -> Tensor:
     return t.reshape(()) if dim is None else t.squeeze(dim) if t.ndim else t
 
 
-@rule("std", formula=r"\sqrt{\sum_i (x_i - \bar x)^2 / (n - c)}", family="reduction", proven=True, sharp=False, image=(0.0, inf))
+@rule(
+    "std",
+    formula=r"\sqrt{\sum_i (x_i - \bar x)^2 / (n - c)}",
+    family="reduction",
+    proven=True,
+    sharp=False,
+    image=(0.0, inf),
+)
 def std(
-    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> Box:  # fmt: skip
+    input: Any,
+    dim: Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Box:
     """The lower bound is exact; the upper one sound (its exact value is NP-hard)."""
     dim, correction = _arguments(dim, unbiased, correction)
     return _spread("std", input, dim, keepdim, correction)
 
 
-@rule("var", formula=r"\sum_i (x_i - \bar x)^2 / (n - c)", family="reduction", proven=True, sharp=False, image=(0.0, inf))
+@rule(
+    "var", formula=r"\sum_i (x_i - \bar x)^2 / (n - c)", family="reduction", proven=True, sharp=False, image=(0.0, inf)
+)
 def var(
-    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> Box:  # fmt: skip
+    input: Any,
+    dim: Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> Box:
     """The lower bound is exact; the upper one sound (its exact value is NP-hard)."""
     dim, correction = _arguments(dim, unbiased, correction)
     low, high = _spread("var", input, dim, keepdim, correction)
@@ -249,8 +270,13 @@ def var(
 
 @rule("var_mean", formula=r"(\mathrm{var}\, x, \bar x)", family="reduction", proven=True, sharp=False)
 def var_mean(
-    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> tuple[Box, Box]:  # fmt: skip
+    input: Any,
+    dim: Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Box, Box]:
     """Variance and mean."""
     dim, correction = _arguments(dim, unbiased, correction)
     return var(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
@@ -258,8 +284,13 @@ def var_mean(
 
 @rule("std_mean", formula=r"(\mathrm{std}\, x, \bar x)", family="reduction", proven=True, sharp=False)
 def std_mean(
-    input: Any, dim: Dims = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: float | None = None
-) -> tuple[Box, Box]:  # fmt: skip
+    input: Any,
+    dim: Dims = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Box, Box]:
     """Standard deviation and mean."""
     dim, correction = _arguments(dim, unbiased, correction)
     return std(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)

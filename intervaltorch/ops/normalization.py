@@ -3,8 +3,8 @@ r"""Normalisation: numerator and denominator share the entries, so they are boun
 *Uncentred* norms, $y_i = x_i / D(x_i, Q_i)$ with $Q_i$ made of the other entries alone: y increases in $x_i$ and moves
 towards 0 as $Q_i$ grows. $x_i$ and $Q_i$ are independent, so corners give the hull.
 
-*Mean-centred* norms, $y_i = c_i / \sqrt{S/n + \epsilon}$ with $c = x - \bar x$ and $S = \sum_j c_j^2$: the deviations of the
-others sum to $-c_i$, so $S \ge \frac{n}{n-1} c_i^2$ and
+*Mean-centred* norms, $y_i = c_i / \sqrt{S/n + \epsilon}$ with $c = x - \bar x$ and $S = \sum_j c_j^2$: the deviations
+of the others sum to $-c_i$, so $S \ge \frac{n}{n-1} c_i^2$ and
 
 $$y_i \le c / \sqrt{\max(\underline S / n, c^2 / (n-1)) + \epsilon} \text{ for } c = \max c_i \ge 0, \qquad
 y_i \le c / \sqrt{\overline S / n + \epsilon} \text{ otherwise,}$$
@@ -28,7 +28,6 @@ from .. import rounding
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
-from . import elementwise as _elementwise  # whose rules are looked up below
 from ._families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import deviations, magnitudes, var, vector_norm
@@ -42,7 +41,13 @@ rsqrt = OPS[torch.rsqrt].enclose
 
 def _reshaped(x: Any, *shape: int) -> Any:
     """The same entries in another shape, of a box or tensor or None."""
-    return Box(x.lower.reshape(shape), x.upper.reshape(shape)) if isinstance(x, Box) else x if x is None else x.reshape(shape)
+    return (
+        Box(x.lower.reshape(shape), x.upper.reshape(shape))
+        if isinstance(x, Box)
+        else x
+        if x is None
+        else x.reshape(shape)
+    )
 
 
 def _clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
@@ -106,13 +111,17 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
 
 
 _CENTRED: dict[str, Any] = {
-    "family": "normalization", "proven": True, "sharp": False, "formula": r"w \frac{x - \bar x}{\sqrt{\mathrm{var} + \epsilon}} + b",
-}  # fmt: skip
+    "family": "normalization",
+    "proven": True,
+    "sharp": False,
+    "formula": r"w \frac{x - \bar x}{\sqrt{\mathrm{var} + \epsilon}} + b",
+}
 
 
 @rule("layer_norm", also=(F.layer_norm,), function=F.layer_norm, **_CENTRED)
 def layer_norm(
-    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enable: bool = True
+    input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
+    cudnn_enable: bool = True,
 ) -> Box:  # fmt: skip
     """Within ±√(n-1) before weight and bias; exact for a single point, sound but not the hull else."""
     if not isinstance(input, Box):
@@ -201,8 +210,8 @@ def functional_batch_norm(
 
 @rule("batch_norm", **_BATCH)
 def batch_norm(
-    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float,
-    cudnn_enabled: bool = True,
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
+    eps: float, cudnn_enabled: bool = True,
 ) -> Box:  # fmt: skip
     """`torch.nn.functional.batch_norm` with its arguments in ATen's order."""
     return functional_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
@@ -284,7 +293,7 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     if p not in (1, 2) or not isinstance(dim, int):
         norm = vector_norm(input, p, dim, keepdim=True)
         quotient = div(input, Box(norm.lower.clamp(min=eps), norm.upper.clamp(min=eps)))
-        return _clipped(*quotient, 1.0) if p > 0 else quotient
+        return _clipped(quotient.lower, quotient.upper, 1.0) if p > 0 else quotient
     small, big = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
     known, dtype = _others_budget(input.lower.shape[dim], small.dtype), small.dtype
 

@@ -1,8 +1,7 @@
-"""Sums, products, extremes, norms and moments over dimensions.
+r"""Sums, products and extremes over dimensions.
 
-Sums obey $|\\hat s - s| \\le \\gamma_{n-1} \\sum |x_i|$ in whatever order they are added (Higham 2002, *Accuracy and
-Stability of Numerical Algorithms*, eq. 4.4). The dispersion of a box about its mean is bounded by two dual problems, see
-`deviations`.
+Sums obey $|\hat s - s| \le \gamma_{n-1} \sum |x_i|$ in whatever order they are added (Higham 2002, *Accuracy and
+Stability of Numerical Algorithms*, eq. 4.4).
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def _sum_below(function: Callable[[Tensor], Tensor], x: Tensor, total: Tensor, g
 
 
 def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") -> Any:
-    """The argument of a reduction converted to `dtype`; a plain tensor if it holds Booleans or integers, all decided."""
+    """The argument of a reduction converted to `dtype`; a plain tensor if it holds decided Booleans or integers."""
     x = _convert(torch.Tensor.to, input, dtype) if dtype is not None else input
     if not isinstance(x, Box) or x.lower.dtype.is_floating_point:
         return x
@@ -176,10 +175,14 @@ increasing("amin", formula=r"\min_i x_i", budget=EXACT)
 
 
 @rule("aminmax", formula=r"(\min_i x_i, \max_i x_i)", family="reduction", budget=EXACT, proven=True)
-def aminmax(input: Box, *, dim: int | None = None, keepdim: bool = False) -> tuple[Box, Box]:
+def aminmax(input: Box, *, dim: int | None = None, keepdim: bool = False) -> Any:
     """Increasing in every entry: the hull of each."""
-    low, high = torch.aminmax(input.lower, dim=dim, keepdim=keepdim), torch.aminmax(input.upper, dim=dim, keepdim=keepdim)
-    return type(low)((Box(low.min, high.min), Box(low.max, high.max)))
+    low, high = (
+        torch.aminmax(input.lower, dim=dim, keepdim=keepdim),
+        torch.aminmax(input.upper, dim=dim, keepdim=keepdim),
+    )
+    pair: Any = type(low)
+    return pair((Box(low.min, high.min), Box(low.max, high.max)))
 
 
 # --- logarithms of sums of exponentials -------------------------------------------------------------------------------

@@ -71,8 +71,9 @@ def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
         with torch.no_grad():
             n, info = x.shape[dim], torch.finfo(x.dtype)
             relative = 4 * rounding.gamma(n + 2, x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
-            size = (x - largest).abs() + 2 * logs.abs() + odds.abs()
-            error = size * (info.eps * (1 + 8 * info.eps)) + (relative * (1 + 8 * info.eps) + info.tiny)
+            # Each size is scaled before they are added, which could overflow.
+            error = sum((size.abs() * info.eps for size in (x - largest, 2 * logs, odds)), torch.zeros_like(odds))
+            error = (error + relative).mul_(1 + 8 * info.eps).add_(info.tiny)
             error = torch.where(largest == -inf, 0.0, error)  # infinite odds are exact
         odds = odds + side * error
     return odds.nan_to_num(nan=side * inf, posinf=inf, neginf=-inf)
@@ -112,7 +113,7 @@ def softmax_box(input: Box, dim: int, safe: bool = False) -> Box:
 
 
 def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x: Box, dim: int, safe: bool) -> Box:
-    """Apply an increasing function with values in `image` to the log-odds; their infinite values give its ends exactly."""
+    """Apply an increasing function with values in `image` to the log-odds; infinite ones give its ends exactly."""
     if x.lower.ndim == 0:
         row = _of_odds(function, image, Box(x.lower.reshape(1), x.upper.reshape(1)), 0, safe)
         return Box(row.lower.reshape(()), row.upper.reshape(()))
@@ -125,7 +126,14 @@ def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x
     return Box(lower, upper)
 
 
-@rule("softmax", formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0), function=torch.softmax)
+@rule(
+    "softmax",
+    formula=r"e^{x_i} / \sum_j e^{x_j}",
+    family="softmax",
+    proven=True,
+    image=(0.0, 1.0),
+    function=torch.softmax,
+)
 def softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
     """Increasing in its own entry, decreasing in the others: the hull."""
     return softmax_box(floating(input, dtype, "softmax"), dim)
@@ -152,7 +160,9 @@ def log_softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
     return _of_odds(F.logsigmoid, (-inf, 0.0), floating(input, dtype, "log_softmax"), dim, False)
 
 
-@rule(torch.ops.aten._log_softmax, formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0))
+@rule(
+    torch.ops.aten._log_softmax, formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0)
+)
 def _log_softmax(self: Box, dim: int, half_to_float: bool) -> Box:
     """The kernel of `log_softmax`."""
     return log_softmax(self, dim, torch.float32 if half_to_float else None)

@@ -1,0 +1,176 @@
+"""Attention: the function, multi-head attention and transformer layers."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+import intervaltorch as it
+from intervaltorch import IntervalTensor, UnsupportedOpError
+from intervaltorch.ops import attention
+from intervaltorch.testing import assert_encloses, check_gradient, check_op, sample_points
+
+inf = math.inf
+
+
+def boxes(*shape, radius=0.3, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.randn(shape, generator=generator)
+    radii = radius * (0.1 + 0.9 * torch.rand(shape, generator=generator))
+    return IntervalTensor(centre - radii, centre + radii)
+
+
+MASK = torch.tensor([[True, False, True, True], [True, True, False, False], [False, False, False, True]])
+MODES = {
+    "plain": {},
+    "boolean mask": {"attn_mask": MASK},
+    "padding mask": {"attn_mask": MASK[:1]},
+    "added mask": {"attn_mask": torch.tensor([[0.5, -1.0, 0.0, 2.0]] * 3)},
+    "added mask with -inf": {"attn_mask": torch.where(MASK, 0.25, -inf)},
+    "causal": {"is_causal": True},
+    "scale": {"scale": 0.25},
+    "grouped": {"enable_gqa": True},
+}
+
+
+def inputs(name, radius=0.3):
+    heads = 1 if name == "grouped" else 2
+    return (
+        boxes(2, 2, 3, 5, radius=radius),
+        boxes(2, heads, 4, 5, radius=radius, seed=1),
+        boxes(2, heads, 4, 3, radius=radius, seed=2),
+    )
+
+
+@pytest.mark.parametrize("radius", [1e-4, 0.3, 3.0])
+@pytest.mark.parametrize("name", MODES)
+def test_rules_keep_their_contract(name, radius):
+    def attend(query, key, value):
+        mask = MODES[name].get("attn_mask")
+        options = dict(MODES[name])
+        if mask is not None and mask.dtype is not torch.bool:
+            options["attn_mask"] = mask.to(query.dtype)
+        return F.scaled_dot_product_attention(query, key, value, **options)
+
+    check_op(attend, *inputs(name, radius))
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_each_argument_alone_may_vary(which):
+    arguments = [x if i == which else x.center for i, x in enumerate(inputs("plain"))]
+    check_op(F.scaled_dot_product_attention, *arguments)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_a_point_gives_the_value(name):
+    points = [x.center for x in inputs(name)]
+    y = F.scaled_dot_product_attention(*points, **MODES[name])
+    Y = F.scaled_dot_product_attention(*map(IntervalTensor.point, points), **MODES[name])
+    torch.testing.assert_close(Y.lower, y)
+    torch.testing.assert_close(Y.upper, y)
+
+
+@pytest.mark.parametrize("name", MODES)
+def test_outputs_lie_among_the_values_that_are_not_masked(name):
+    query, key, value = inputs(name, radius=30.0)
+    Y = F.scaled_dot_product_attention(query, key, value, **MODES[name])
+    mask = MODES[name].get("attn_mask", torch.ones(3, 4, dtype=torch.bool))
+    mask = torch.ones(3, 4).tril().bool() if name == "causal" else mask if mask.dtype is torch.bool else mask > -inf
+    shown = mask.expand(3, 4)[..., None]
+    low = torch.where(shown, value.lower[:, :, None], inf).amin(-2)
+    high = torch.where(shown, value.upper[:, :, None], -inf).amax(-2)
+    assert (low <= Y.lower).all()
+    assert (Y.upper <= high).all()
+
+
+def test_a_query_without_keys_gives_zero():
+    mask = MASK.clone()
+    mask[1] = False
+    query, key, value = inputs("plain")
+    for m in (mask, torch.where(mask, 0.0, -inf)):
+        Y = F.scaled_dot_product_attention(query, key, value, m)
+        assert Y.magnitude[:, :, 1].eq(0).all()
+        assert_encloses(Y[:, :, 1], F.scaled_dot_product_attention(query.center, key.center, value.center, m)[:, :, 1])
+
+
+def test_positions_are_searched_in_pieces():
+    value, allowed = torch.randn(2, 1, 4, 3), torch.rand(1, 3, 50, 4) < 0.7
+    whole = attention._least(value, allowed)
+    assert attention._least(value, allowed, entries=100).equal(whole)
+    assert whole.shape == (2, 3, 50, 3)
+
+
+def test_dropout_is_refused():
+    with pytest.raises(UnsupportedOpError, match=r"model\.eval\(\)"):
+        F.scaled_dot_product_attention(*inputs("plain"), dropout_p=0.1)
+
+
+MODULES = {
+    "attention": lambda: nn.MultiheadAttention(8, 2, batch_first=True),
+    "attention, bias_kv": lambda: nn.MultiheadAttention(8, 2, add_bias_kv=True, add_zero_attn=True),
+    "encoder layer": lambda: nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+    "encoder layer, norm first": lambda: nn.TransformerEncoderLayer(8, 2, 16, norm_first=True, batch_first=True),
+    "decoder layer": lambda: nn.TransformerDecoderLayer(8, 2, 16, batch_first=True),
+}
+
+
+def run(name, module, x, **options):
+    if name.startswith("attention"):
+        return module(x, x, x, **options)[0]
+    return module(x, x) if name.startswith("decoder") else module(x)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("name", MODULES)
+def test_modules(name, mode):
+    torch.manual_seed(0)
+    module = MODULES[name]().eval()
+    X = boxes(2, 3, 8, radius=0.1)
+    with it.rounding(mode):
+        Y = run(name, module, X)
+        with torch.no_grad():
+            without_grad = run(name, module, X)
+    assert isinstance(Y, IntervalTensor)
+    torch.testing.assert_close(without_grad.upper, Y.upper)
+    y = run(name, module, X.center)
+    P = run(name, module, IntervalTensor.point(X.center))
+    torch.testing.assert_close(P.center, y, rtol=1e-4, atol=1e-5)
+    module = module.double()
+    for x in sample_points(X, 50):
+        value = run(name, module, x.double())
+        gap = 0 if mode == "outward" else 1e-5
+        assert ((Y.lower - gap <= value) & (value <= Y.upper + gap)).all()
+
+
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_attention_weights_and_masks(need_weights):
+    torch.manual_seed(0)
+    module = nn.MultiheadAttention(8, 2, batch_first=True).eval()
+    X = boxes(2, 4, 8, radius=0.1)
+    padding = torch.tensor([[False, False, True, True], [False] * 4])
+    causal = nn.Transformer.generate_square_subsequent_mask(4)
+    options = {"key_padding_mask": padding, "attn_mask": causal.isinf(), "need_weights": need_weights}
+    Y, weights = module(X, X, X, **options)
+    assert (weights is not None) == need_weights
+    for x in sample_points(X, 50):
+        y, w = module(x, x, x, **options)
+        assert ((Y.lower - 1e-5 <= y) & (y <= Y.upper + 1e-5)).all()
+        if need_weights:
+            assert ((weights.lower - 1e-5 <= w) & (w <= weights.upper + 1e-5)).all()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_gradients_of_inputs_and_parameters(name):
+    torch.manual_seed(0)
+    module = MODULES[name]().double().eval()
+    names, values = zip(*module.named_parameters())
+
+    def function(x, *values):
+        if name.startswith("attention"):
+            return torch.func.functional_call(module, dict(zip(names, values)), (x, x, x), {"need_weights": False})[0]
+        arguments = (x, x) if name.startswith("decoder") else (x,)
+        return torch.func.functional_call(module, dict(zip(names, values)), arguments)
+
+    check_gradient(function, boxes(2, 3, 8, radius=0.05).double(), *[v.detach() for v in values])
