@@ -125,11 +125,11 @@ def keep_metrics(folder: Path, step: int) -> None:
     if not path.exists():
         return
     kept = []
-    for line in path.read_text().splitlines(keepends=True):
+    for line in path.read_text(errors="replace").splitlines(keepends=True):
         try:
             if json.loads(line)["step"] > step:
                 break
-        except ValueError:
+        except (ValueError, TypeError, KeyError):
             break
         kept.append(line)
     write_text(path, "".join(kept))

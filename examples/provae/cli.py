@@ -36,7 +36,9 @@ class Group(click.Group):
         """Run a command."""
         try:
             return super().invoke(ctx)
-        except ProvaeError as error:
+        except BrokenPipeError:
+            raise
+        except (ProvaeError, OSError) as error:
             raise click.ClickException(str(error)) from error
 
 

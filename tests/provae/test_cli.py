@@ -94,6 +94,8 @@ def test_errors_are_sentences_without_a_traceback(tmp_path):
         "train", "--dataset", "mnist", "--data", tmp_path, "--out", tmp_path / "a", fails=True
     )
     assert not (tmp_path / "a").exists()
+    (tmp_path / "file").touch()
+    assert str(tmp_path / "file") in call("train", *SHORT, "--out", tmp_path / "file" / "run", fails=True)
 
 
 @pytest.fixture

@@ -88,20 +88,20 @@ def test_the_same_seed_trains_the_same_model(short, splits, tmp_path):
 def test_a_run_that_died_at_any_step_resumes_bit_for_bit(short, splits, tmp_path, monkeypatch):
     train(short, splits.train, tmp_path / "whole")
     update = training._update
-    for last in (0, 3, 9, 14):
+    # checkpoints at some steps only, or at none: the steps and metrics after the last one are lost
+    for last, save_seconds in ((0, 7), (3, 7), (9, 7), (14, 7), (9, 1000)):
 
         def dying(model, optimizer, clock, step, x, noise, last=last):
             if step == last:
                 raise KeyboardInterrupt
             return update(model, optimizer, clock, step, x, noise)
 
-        folder = tmp_path / str(last)
+        folder = tmp_path / f"{last}-{save_seconds}"
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             patch.setattr(training, "_update", dying)
-            # checkpoints at some steps only, so that work after the last one is lost
             ticks = iter(range(1000))
             patch.setattr(training.time, "monotonic", lambda ticks=ticks: next(ticks))
-            train(short, splits.train, folder, save_seconds=7)
+            train(short, splits.train, folder, save_seconds=save_seconds)
         train(short, splits.train, folder, resume=True)
         assert_same(tmp_path / "whole", folder)
 
