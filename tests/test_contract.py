@@ -89,6 +89,7 @@ EXACT_VALUES = {
     "ndtr": mpmath.ncdf,
     "lgamma": mpmath.loggamma,
     "digamma": mpmath.digamma,
+    "angle": lambda x: mpmath.pi if x < 0 else mpmath.mpf(0),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from math import inf
 
@@ -50,7 +51,7 @@ def frac(input: Box) -> Box:
 # --- signs --------------------------------------------------------------------------------------------------
 
 increasing("sign", "sgn", formula=r"\operatorname{sgn} x", image=(-1.0, 1.0), budget=EXACT)
-decreasing("angle", formula=r"\arg x", image=(0.0, 3.15), budget=CORRECTLY_ROUNDED)
+decreasing("angle", formula=r"\arg x", image=(0.0, math.nextafter(math.pi, 4)), budget=CORRECTLY_ROUNDED)
 
 
 @rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True)
