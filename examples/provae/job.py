@@ -31,6 +31,7 @@ def options(*decorators: Callable[..., Any]) -> Callable[..., Any]:
 
 threads_option = click.option(
     "--threads",
+    metavar="N",
     default=1,
     type=click.IntRange(1),
     help="Torch threads; layers this small rarely gain from more.",
