@@ -33,7 +33,7 @@ class Preset(NamedTuple):
         """The schedule that ends with radius `eps`.
 
         >>> print(PRESETS["mnist"].schedule(0.1))
-        5@0 2@0.01 3@0.01..0.1 2@0.1
+        5@0 2@0..0.01 3@0.01..0.1 2@0.1
         """
         template = self.plain if eps == 0 else self.slight if eps <= 0.01 else self.robust
         return Schedule.parse(template.format(eps=repr(float(eps))))
@@ -44,8 +44,9 @@ _STAGED: dict[str, Any] = {
     "lr": 1e-3,
     "robust_lr": 7e-4,
     "plain": "12@0",
-    "slight": "5@0 7@{eps}",
-    "robust": "5@0 2@0.01 3@0.01..{eps} 2@{eps}",
+    # A jump from 0 to 0.01 multiplies the loss by 25 and empties the code for good; a ramp does not.
+    "slight": "5@0 2@0..{eps} 5@{eps}",
+    "robust": "5@0 2@0..0.01 3@0.01..{eps} 2@{eps}",
 }
 
 PRESETS = {
