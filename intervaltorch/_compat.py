@@ -93,7 +93,7 @@ def vmapping() -> bool:
 
 
 def readable(x: torch.Tensor) -> bool:
-    """Whether the values of a plain tensor can be looked at: not on the meta device, nor under export, compile, vmap."""
+    """Whether a plain tensor's values can be looked at: not on the meta device, nor under export, compile, vmap."""
     return not (x.is_meta or torch.compiler.is_compiling() or vmapping())
 
 

@@ -149,7 +149,7 @@ def write(box: Box, result: Any) -> None:
         raise RuntimeError(f"result type {lower.dtype} can't be cast to the desired output type {box.lower.dtype}")
     if torch.is_grad_enabled() and any(bound.requires_grad and bound.is_leaf for bound in box):
         raise RuntimeError(
-            "a leaf box that requires grad is being used in an in-place operation: use the out-of-place one, or clone it"
+            "a leaf box that requires grad is being used in an in-place operation: use the other one, or clone it"
         )
     lower, upper = rounding.cast(lower, upper, box.lower.dtype)
     box.lower.copy_(lower)
@@ -157,7 +157,7 @@ def write(box: Box, result: Any) -> None:
 
 
 def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({})) -> Any:
-    """Replace interval tensors by their boxes, also inside tuples, lists and dicts; NumPy's arrays and numbers by torch's.
+    """Replace interval tensors by their boxes, also in tuples, lists and dicts; NumPy's arrays and numbers by torch's.
 
     Args:
         cls: the class of interval tensors.
@@ -305,7 +305,7 @@ def _warn_lost_gradient(cls: type, spelling: Spelling, args: tuple) -> None:
         if tracked:
             if _compat.inside_custom_function():
                 warnings.warn(
-                    f"{spelled(spelling.function)} runs inside a torch.autograd.Function, whose forward is not recorded:"
+                    f"{spelled(spelling.function)} runs in a torch.autograd.Function, whose forward is not recorded:"
                     " its bounds are right, but no gradient flows through them."
                     " Give the function a rule with intervaltorch.register, or write it as a plain function.",
                     GradientWarning,

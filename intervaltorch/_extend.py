@@ -82,9 +82,7 @@ def register(
     _check(name, monotone, critical, rule, domain, image, curvature, budget)
     called, entries = _entries(function)
     points = tuple(critical or ())
-    parameter = (
-        next(iter(inspect.signature(function).parameters), "") if inspect.isfunction(function) else "input"
-    )
+    parameter = next(iter(inspect.signature(function).parameters), "") if inspect.isfunction(function) else "input"
 
     def enclose(*args: Any, **kwargs: Any) -> Any:
         if not args and parameter in kwargs:
@@ -164,14 +162,10 @@ def _check(
                 "it is a tuple of distinct points in increasing order, such as (0.0,)",
             )
     if rule is not None and not callable(rule):
-        raise RegistrationError(
-            f"rule={rule!r} for {name} cannot be called", "it takes boxes and returns a Box"
-        )
+        raise RegistrationError(f"rule={rule!r} for {name} cannot be called", "it takes boxes and returns a Box")
     for word, ends in (("domain", domain), ("image", image)):
         if not (isinstance(ends, tuple) and len(ends) == 2 and ends[0] <= ends[1]):
-            raise RegistrationError(
-                f"{word}={ends!r} for {name}", "it is a pair (low, high) with low <= high"
-            )
+            raise RegistrationError(f"{word}={ends!r} for {name}", "it is a pair (low, high) with low <= high")
     if rule is not None and budget is not None and budget.input:
         raise RegistrationError(
             f"the rule of {name} has a budget with an input term, but a rule may have any inputs",

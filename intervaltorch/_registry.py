@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -91,14 +92,15 @@ class Spelling:
 OPS: dict[Any, Spelling] = {}
 """Every callable that reaches the dispatcher, with its record."""
 
-_NAMESPACES = (torch, torch.Tensor, torch.special, torch._C._nn, torch.ops.aten)
+# `gelu` and its kind live in the private module that `torch.nn.functional` takes them from.
+_NAMESPACES = (torch, torch.Tensor, torch.special, sys.modules[F.gelu.__module__], torch.ops.aten)
 
 
 def spellings(*names: str, functional: bool = True) -> list[Any]:
     """Find the callables of torch that go by these names, in place variants included.
 
     Args:
-        *names: bare names, looked up in `torch`, `torch.Tensor`, `torch.special`, the private `torch._C._nn`,
+        *names: bare names, looked up in `torch`, `torch.Tensor`, `torch.special`, the module of `F.gelu`,
             ATen and (if `functional`) `torch.nn.functional`.
         functional: whether `torch.nn.functional` takes the same arguments.
     """
@@ -155,7 +157,9 @@ def _in_place(function: Any) -> tuple[bool, int | None]:
     return in_place(function), None
 
 
-_AUGMENTED = {f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")}
+_AUGMENTED = {
+    f"__i{name}__" for name in ("add", "sub", "mul", "div", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
+}
 
 
 def spelled(function: Any) -> str:
@@ -165,7 +169,7 @@ def spelled(function: Any) -> str:
         return f"torch.Tensor.{getattr(owner, '__name__', owner)}"
     if isinstance(function, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         return str(function)
-    name = getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function))
+    name = str(getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function)))
     module = getattr(function, "__module__", None) or ""
     name = getattr(function, "__name__", name) if "<locals>" in name else name  # torch's boolean_dispatch
     name = name.replace("TensorBase.", "Tensor.").replace("_VariableFunctionsClass.", "")

@@ -182,10 +182,7 @@ def _as_points(other: Any, box: Box) -> Box:
         return other._box
     check_points(_ends(other, box.lower.device)[0])
     if isinstance(other, (bool, int, float)):
-        ends = (
-            torch.as_tensor(end, dtype=box.lower.dtype, device=box.lower.device)
-            for end in operand(other, box)
-        )
+        ends = (torch.as_tensor(end, dtype=box.lower.dtype, device=box.lower.device) for end in operand(other, box))
         return Box(*ends)
     return Box(*_ends(other, box.lower.device))
 

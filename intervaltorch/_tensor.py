@@ -18,7 +18,7 @@ from ._printing import format_box, format_interval
 from ._registry import Box
 from ._sets import SetOperations, hull, intersection
 from ._validation import check_bounds, check_clip, check_plain, check_radius
-from .errors import EscapeError, UndecidedError, UnsupportedOpError
+from .errors import UndecidedError, UnsupportedOpError
 from .ops._families import decided
 from .ops.arithmetic import operand
 
@@ -88,9 +88,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
     # --- constructors -------------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_ball(
-        cls, x: Any, radius: float | Tensor, clip: tuple[float, float] | None = None
-    ) -> IntervalTensor:
+    def from_ball(cls, x: Any, radius: float | Tensor, clip: tuple[float, float] | None = None) -> IntervalTensor:
         """The l_inf ball of a radius around `x`, cut to the range of the data.
 
         Args:
@@ -272,9 +270,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         return ["lower", "upper"], None
 
     @classmethod
-    def __tensor_unflatten__(
-        cls, inner: dict[str, Tensor], context: None, size: Any, stride: Any
-    ) -> IntervalTensor:
+    def __tensor_unflatten__(cls, inner: dict[str, Tensor], context: None, size: Any, stride: Any) -> IntervalTensor:
         """Put the plain tensors back together."""
         return cls._wrap(Box(inner["lower"], inner["upper"]))
 

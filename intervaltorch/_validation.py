@@ -17,9 +17,7 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
     if lower.dtype != upper.dtype:
         raise TypeError(f"lower is {lower.dtype} but upper is {upper.dtype}: convert one with .to(dtype)")
     if not (lower.dtype.is_floating_point or lower.dtype is torch.bool):
-        raise TypeError(
-            f"bounds are of a floating dtype (or bool), not {lower.dtype}: convert them with .float()"
-        )
+        raise TypeError(f"bounds are of a floating dtype (or bool), not {lower.dtype}: convert them with .float()")
     if lower.layout != torch.strided or upper.layout != torch.strided:
         raise TypeError("bounds are dense tensors: convert them with .to_dense()")
     if lower.shape != upper.shape:
@@ -28,9 +26,7 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
             " bring them to one shape with torch.broadcast_tensors(lower, upper)"
         )
     if lower.device != upper.device:
-        raise ValueError(
-            f"lower is on {lower.device} but upper is on {upper.device}: move one with .to(device)"
-        )
+        raise ValueError(f"lower is on {lower.device} but upper is on {upper.device}: move one with .to(device)")
     if not readable(lower):
         return
     check_points(lower, "lower")
@@ -70,9 +66,7 @@ def check_radius(x: Tensor, radius: Any) -> None:
     pairs = zip(reversed(radius.shape), reversed(x.shape), strict=False)
     fits = radius.ndim <= x.ndim and all(r in (1, n) for r, n in pairs)
     if not fits:
-        raise ValueError(
-            f"radius of shape {tuple(radius.shape)} does not broadcast to the centre's {tuple(x.shape)}"
-        )
+        raise ValueError(f"radius of shape {tuple(radius.shape)} does not broadcast to the centre's {tuple(x.shape)}")
     if not readable(x) or not readable(radius):
         return
     bad = ~(radius >= 0)
@@ -112,9 +106,7 @@ def _first(mask: Tensor) -> tuple[int, ...]:
 def _at(x: Tensor, index: tuple[int, ...]) -> str:
     """One entry with enough digits to tell it from its neighbours."""
     value = x[index].item()
-    return (
-        str(value) if isinstance(value, (bool, int)) else f"{value:.{17 if x.dtype is torch.float64 else 9}g}"
-    )
+    return str(value) if isinstance(value, (bool, int)) else f"{value:.{17 if x.dtype is torch.float64 else 9}g}"
 
 
 def _share(mask: Tensor) -> str:

@@ -105,9 +105,7 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
 
 def _warn_of_scripts(model: nn.Module | None) -> None:
     """Warn of TorchScript, whose optimised graphs run with grad off and detach their parameters, unseen from Python."""
-    scripts = (
-        [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)] if model is not None else []
-    )
+    scripts = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)] if model is not None else []
     if torch.is_grad_enabled() and any(p.requires_grad for m in scripts for p in m.parameters()):
         warnings.warn(
             "a part of the model is TorchScript: its bounds are right, but from its second run on no gradient flows"
@@ -122,9 +120,7 @@ def _warn_of_scripts(model: nn.Module | None) -> None:
 
 def _fields(value: Any) -> dict[str, Any] | None:
     """The fields of a dataclass instance, which torch's trees take for leaves."""
-    return (
-        vars(value) if hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__") else None
-    )
+    return vars(value) if hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__") else None
 
 
 def _holds_interval(tree: Any) -> bool:
@@ -162,9 +158,7 @@ def _located_errors(model: nn.Module | None) -> Iterator[None]:
     if model is None:
         yield
         return
-    titles = {
-        module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()
-    }
+    titles = {module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()}
     before = sys.exc_info()[1]
 
     def locate(module: nn.Module, args: Any, output: Any) -> None:

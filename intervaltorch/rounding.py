@@ -24,7 +24,7 @@ import dataclasses
 import functools
 import warnings
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -155,7 +155,7 @@ UNPROVEN = Budget(relative=16, input=16, absolute=16)
 
 
 def _warn_unproven(name: str) -> None:
-    message = f'the outward bounds of {name} rest on a guessed error budget; strict=True refuses it'
+    message = f"the outward bounds of {name} rest on a guessed error budget; strict=True refuses it"
     warnings.warn(message, UserWarning, stacklevel=2)
 
 
@@ -273,7 +273,7 @@ def neighbour(x: float, dtype: torch.dtype, towards: float) -> float:
         return float(np.nextafter(rounded, kind(towards)) if wrong_way else rounded)
 
 
-_NUMPY = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
+_NUMPY: dict[torch.dtype, Any] = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
 
 
 def narrows(before: torch.dtype, after: torch.dtype) -> bool:

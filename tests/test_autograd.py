@@ -114,9 +114,7 @@ class Doubled(torch.autograd.Function):
 
 def test_a_custom_function_warns_that_it_loses_the_gradient():
     x = ball(2).requires_grad_()
-    with pytest.warns(
-        it.GradientWarning, match=r"torch\.mul runs inside a torch\.autograd\.Function(.|\n)*register"
-    ):
+    with pytest.warns(it.GradientWarning, match=r"torch\.mul runs inside a torch\.autograd\.Function(.|\n)*register"):
         y = Doubled.apply(x)
     assert y.lower.equal(2 * x.lower)
     with warnings.catch_warnings():
@@ -203,9 +201,7 @@ def test_functions_of_bounds_transform():
         return (IntervalTensor(lower, lower + 1).exp() * 2).lower.sum()
 
     assert torch.func.grad(sum_of_lower)(lower).allclose(2 * lower.exp())
-    assert torch.func.jacrev(lambda l: IntervalTensor(l, l + 1).exp().upper)(lower).allclose(
-        (lower + 1).exp().diag()
-    )
+    assert torch.func.jacrev(lambda l: IntervalTensor(l, l + 1).exp().upper)(lower).allclose((lower + 1).exp().diag())
 
 
 def test_weights_may_be_boxes():

@@ -22,16 +22,12 @@ def x_exp_x(x):
     return x * torch.exp(x)
 
 
-@it.register(
-    rule=lambda a, b: Box(a.lower / (a.lower + b.upper), a.upper / (a.upper + b.lower)), image=(0.0, 1.0)
-)
+@it.register(rule=lambda a, b: Box(a.lower / (a.lower + b.upper), a.upper / (a.upper + b.lower)), image=(0.0, 1.0))
 def share(a, b):
     return a / (a + b)
 
 
-@it.register(
-    rule=lambda a: Box(torch.log1p(a.lower), torch.log1p(a.upper)), budget=it.Budget(2), domain=(-1.0, inf)
-)
+@it.register(rule=lambda a: Box(torch.log1p(a.lower), torch.log1p(a.upper)), budget=it.Budget(2), domain=(-1.0, inf))
 def log_of_sum(a):
     return torch.log1p(a)
 
@@ -150,9 +146,7 @@ def test_a_rule_that_returns_no_box_is_found_out():
 
 
 def test_rules_take_and_return_structures():
-    @it.register(
-        rule=lambda xs, *, scale: {"sum": Box(xs[0].lower + xs[1].lower, xs[0].upper + xs[1].upper), "n": 2}
-    )
+    @it.register(rule=lambda xs, *, scale: {"sum": Box(xs[0].lower + xs[1].lower, xs[0].upper + xs[1].upper), "n": 2})
     def tally(xs, *, scale):
         return {"sum": xs[0] + xs[1], "n": 2}
 

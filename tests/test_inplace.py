@@ -119,9 +119,7 @@ def test_writes_reach_every_view_and_the_base():
     assert x.lower[1, 2] == 3
 
 
-@pytest.mark.parametrize(
-    "shape_of_view", [lambda x: x.reshape(-1), lambda x: x.flatten(), lambda x: x.unsqueeze(0)]
-)
+@pytest.mark.parametrize("shape_of_view", [lambda x: x.reshape(-1), lambda x: x.flatten(), lambda x: x.unsqueeze(0)])
 def test_views_of_results_of_any_rule_reach_both_bounds(shape_of_view):
     for make in (
         lambda x: x.t() * torch.randn(3, 2).t().t(),

@@ -84,7 +84,9 @@ DTYPES = [torch.float32, torch.float64]
 def test_directed_results_enclose_exact_sums_at_binade_borders(dtype):
     info = torch.finfo(dtype)
     borders = torch.tensor([1.0, 2.0, 0.5, 1024.0, info.tiny, 0.0, -1.0, 3.0, info.max / 4], dtype=dtype)
-    borders = torch.cat([torch.nextafter(borders, torch.tensor(s, dtype=dtype)) for s in (-inf, inf)] + [borders, -borders])
+    borders = torch.cat(
+        [torch.nextafter(borders, torch.tensor(s, dtype=dtype)) for s in (-inf, inf)] + [borders, -borders]
+    )
     x, y = (t.flatten() for t in torch.meshgrid(borders, borders, indexing="ij"))
     box = IntervalTensor.point(x)
     operations = [

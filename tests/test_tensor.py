@@ -146,9 +146,7 @@ def test_gradients_reach_the_centre_and_the_radius():
 # --- memory -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "make", [torch.ones, lambda n: torch.ones(1).expand(n)], ids=["own memory", "expanded"]
-)
+@pytest.mark.parametrize("make", [torch.ones, lambda n: torch.ones(1).expand(n)], ids=["own memory", "expanded"])
 def test_a_point_has_memory_of_its_own_and_is_written_once(make):
     x = make(3)
     X = IntervalTensor.point(x)
@@ -239,9 +237,7 @@ def test_metadata_is_that_of_a_tensor():
 # --- conversions ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "convert", ["double", "float", "half", "bfloat16", "clone", "cpu", "detach", "contiguous"]
-)
+@pytest.mark.parametrize("convert", ["double", "float", "half", "bfloat16", "clone", "cpu", "detach", "contiguous"])
 def test_conversions_act_on_both_bounds(convert):
     X = box((-1.0, 2.0), (0.5, 0.5))
     Y = getattr(X, convert)()
@@ -299,9 +295,7 @@ def test_the_sampling_step_of_a_vae_works_as_written():
     torch.manual_seed(3)
     noise = torch.randn(2)
     for share in (0.0, 0.5, 1.0):
-        inner = (
-            mu.lower + share * (mu.upper - mu.lower) + noise * (std.lower + share * (std.upper - std.lower))
-        )
+        inner = mu.lower + share * (mu.upper - mu.lower) + noise * (std.lower + share * (std.upper - std.lower))
         assert z.contains(inner).all()
 
 

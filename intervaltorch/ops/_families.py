@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box, Op, add_op, spelled, spellings
-from ..errors import DomainError, RegistrationError, UndecidedError
+from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
 
 inf = math.inf
@@ -49,7 +49,9 @@ def zip_boxes(lower: Any, upper: Any) -> Any:
         return Box(lower, upper)
     if isinstance(lower, (tuple, list)):
         paired = [zip_boxes(a, b) for a, b in zip(lower, upper)]
-        return type(lower)(paired) if type(lower) in (tuple, list) or hasattr(lower, "n_fields") else type(lower)(*paired)
+        return (
+            type(lower)(paired) if type(lower) in (tuple, list) or hasattr(lower, "n_fields") else type(lower)(*paired)
+        )
     return lower
 
 
@@ -161,7 +163,7 @@ def rule(
 ) -> Callable[[Rule], Rule]:
     """Register a hand-written rule under all spellings of `names` (bare names or callables).
 
-    The rule's parameters carry torch's keyword names. It bounds its own rounding errors (`proven=True` says that it does).
+    Its parameters carry torch's keyword names. It bounds its own rounding errors (`proven=True` says that it does).
     """
 
     def decorate(enclose: Rule) -> Rule:
@@ -291,10 +293,19 @@ def piecewise_monotone(
     neighbours of these the function is monotone.
 
     Args:
-        critical: where the function turns, in increasing order, to float64 precision: rounding a turning point moves the
-            value there to second order only, far below the budget.
+        *names: as in `monotone`.
+        formula: LaTeX of what is computed.
+        critical: where the function turns, in increasing order, to float64 precision: rounding a turning point moves
+            the value there to second order only, far below the budget.
+        function: computes the values; the first spelling found if left out.
+        domain: closed interval the argument must lie in.
+        image: closed range of the function.
+        curvature: on the domain.
+        budget: rounding error of computed values; `EXACT` for none.
+        also: further spellings.
+        functional: whether `torch.nn.functional` has it under the same name.
         limits: values at -inf and +inf where the function itself gives NaN there.
-        names, formula, function, domain, image, curvature, budget, also, functional, note: as in `monotone`.
+        note: a remark for the table of ops.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -325,7 +336,7 @@ def spanned(
     """The hull of f at l, at u and at every critical point pulled into [l, u]; see `piecewise_monotone`.
 
     A pulled point lies in the box, so it never adds a value that f does not take there. Of a convex function
-    with one turning point the smallest value is the one there, and the largest is at an end; so for concave ones, mirrored.
+    with one turning point the smallest value is the one there and the largest is at an end; concave ones mirror this.
     """
     l, u = x
     f = evaluate if limits is None else lambda e: _with_limits(evaluate(e), e, limits)
@@ -414,5 +425,14 @@ def structural(*names: Any, functional: bool = True, note: str = "", by: Rule = 
         if isinstance(name, str) and name not in ("tril", "triu"):
             functions = [f for f in functions if not getattr(f, "__name__", "").endswith("_")]
         title = name if isinstance(name, str) else spelled(name).rpartition(".")[2]
-        op = Op(title, "", "structural", functools.partial(by, functions[0]), functions[0], budget=EXACT, proven=True, note=note)
+        op = Op(
+            title,
+            "",
+            "structural",
+            functools.partial(by, functions[0]),
+            functions[0],
+            budget=EXACT,
+            proven=True,
+            note=note,
+        )
         add_op(op, functions, enclose_by=lambda function: functools.partial(by, function))

@@ -76,9 +76,7 @@ def prelu(input: Operand, weight: Operand) -> Box:
 
 
 @rule("rrelu", formula=r"\max(x, 0) + a \min(x, 0)", **_RECORD)
-def rrelu(
-    input: Box, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Any = None
-) -> Box:
+def rrelu(input: Box, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Any = None) -> Box:
     """In evaluation a leaky ReLU with the mean slope.
 
     Raises:
@@ -154,9 +152,7 @@ def celu(input: Box, alpha: Any = 1.0) -> Box:
     return joined(input, _ZERO, mul(expm1(div(negative, alpha)), alpha), positive)
 
 
-increasing(
-    "selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4)
-)
+increasing("selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4))
 
 # --- one turning point --------------------------------------------------------------------------------------
 

@@ -6,13 +6,13 @@ $|AB - A_c B_c| \le |A_c| B_r + A_r (|B_c| + B_r)$ (Rump 1999, *Fast and paralle
 most 1.5 times as wide as the hull.
 
 Outward, with n products to a sum and $G = \gamma_{n+2}$: any c will do if r is enlarged to reach both ends; the
-computed centre errs by at most $G(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$ and the bias radius
-$G|b|$ account for it; the radius product errs relatively by at most G, and n products of at most `tiny` underflow.
+computed centre errs by at most $G(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$ and the
+bias radius $G|b|$ account for it; the radius product errs relatively by at most G, and n products of at most `tiny`
+underflow.
 """
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -84,7 +84,9 @@ def _centre_and_radius(x: Any, growth: float | None) -> tuple[Any, Any]:
     enlargement is a constant for autograd.
     """
     if not isinstance(x, Box):
-        enlarged = None if x is None or growth is None else x.detach().abs() * (growth * (1 + 8 * rounding.unit(x.dtype)))
+        enlarged = (
+            None if x is None or growth is None else x.detach().abs() * (growth * (1 + 8 * rounding.unit(x.dtype)))
+        )
         return x, enlarged
     centre = torch.lerp(x.lower, x.upper, 0.5)
     radius = x.upper - centre
@@ -144,14 +146,31 @@ def _register_convolutions() -> None:
 _register_convolutions()
 
 
-@rule(torch.convolution, torch.ops.aten.convolution, torch.ops.aten._convolution, formula=r"W * x + b", family="affine", proven=True)
+@rule(
+    torch.convolution,
+    torch.ops.aten.convolution,
+    torch.ops.aten._convolution,
+    formula=r"W * x + b",
+    family="affine",
+    proven=True,
+)
 def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
     groups: int, *flags: Any,
 ) -> Box:  # fmt: skip
     """The common form of all convolutions."""
     return _convolution(
-        torch.convolution, input, weight, bias, transposed, stride, padding, dilation, transposed, output_padding, groups
+        torch.convolution,
+        input,
+        weight,
+        bias,
+        transposed,
+        stride,
+        padding,
+        dilation,
+        transposed,
+        output_padding,
+        groups,
     )
 
 
@@ -260,4 +279,3 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> B
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull of each product."""
     return _sum_with(input, _matrix_product(torch.outer, vec1, vec2), beta, alpha)
-

@@ -92,9 +92,7 @@ def allclose(input: Any, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_n
 @rule("isnan", formula=r"x \ne x", **_RECORD)
 def isnan(input: Box) -> Box:
     """Impossible where both ends are finite."""
-    return Box(
-        torch.zeros_like(input.lower, dtype=torch.bool), ~(input.lower.isfinite() & input.upper.isfinite())
-    )
+    return Box(torch.zeros_like(input.lower, dtype=torch.bool), ~(input.lower.isfinite() & input.upper.isfinite()))
 
 
 @rule("isfinite", formula=r"|x| < \infty", **_RECORD)

@@ -65,9 +65,7 @@ def tan(input: Box) -> Box:
     return widened(Box(lower.masked_fill(pole, -inf), upper.masked_fill(pole, inf)), Budget(2))
 
 
-increasing(
-    "asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2)
-)
+increasing("asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2))
 decreasing("acos", "arccos", formula=r"\arccos x", domain=(-1.0, 1.0), image=(0.0, PI), budget=Budget(2))
 increasing("atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), budget=Budget(2))
 

@@ -150,14 +150,10 @@ def _signed_product(matrix: Tensor, x: Box) -> Box:
 
 
 @torch.no_grad()
-def _weights(
-    function: Any, inputs: int, outputs: int, scale: Any, align_corners: bool, like: Tensor
-) -> Tensor:
+def _weights(function: Any, inputs: int, outputs: int, scale: Any, align_corners: bool, like: Tensor) -> Tensor:
     """The matrix that resizes one dimension, `(outputs, inputs)`: the images of the unit vectors."""
     units = torch.zeros(inputs, 1, inputs, 2, dtype=like.dtype, device=like.device)
-    units.diagonal(dim1=0, dim2=2).fill_(
-        1
-    )  # two columns: with one, torch may take the layout for channels-last
+    units.diagonal(dim1=0, dim2=2).fill_(1)  # two columns: with one, torch may take the layout for channels-last
     return function(units, [outputs, 2], align_corners, scale, None)[:, 0, :, 0].mT
 
 
@@ -168,12 +164,8 @@ _register_cubic("_upsample_bicubic2d_aa")
 # --- sampling -----------------------------------------------------------------------------------------------
 
 
-@rule(
-    "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True
-)
-def grid_sampler(
-    input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool
-) -> Box:
+@rule("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True)
+def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Box:
     """Samples at fixed places: non-negative weights, so the hull. Places that are intervals are refused."""
     parameters = (interpolation_mode, padding_mode, align_corners)
     if isinstance(grid, Box) and torch.equal(*grid):

@@ -24,9 +24,7 @@ def _draw(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
         TypeError: if a parameter of the distribution is an interval.
     """
     if any(isinstance(value, Box) for value in (*args, *kwargs.values())):
-        raise TypeError(
-            "the parameters of a random draw are points; write mean + std * torch.randn_like(std)"
-        )
+        raise TypeError("the parameters of a random draw are points; write mean + std * torch.randn_like(std)")
     like = as_box(input).lower
     return function(torch.empty_like(like), *args, **kwargs)
 
@@ -71,7 +69,8 @@ for _name in (
 
 for _name in (
     "is_cuda", "is_cpu", "is_sparse", "is_sparse_csr", "is_quantized", "is_meta", "is_mps", "is_xpu", "is_mkldnn",
-    "is_nested", "is_vulkan", "is_ipu", "is_xla", "is_maia", "is_mtia", "is_ort", "itemsize", "nbytes", "names", "output_nr",
+    "is_nested", "is_vulkan", "is_ipu", "is_xla", "is_maia", "is_mtia", "is_ort", "itemsize", "nbytes", "names",
+    "output_nr",
     "name", "retains_grad", "volatile",
 ):  # fmt: skip
     if hasattr(torch.Tensor, _name):

@@ -73,9 +73,7 @@ def _register_average(dims: int) -> None:
         pooled = summed(pool, (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, dims)))
         return Box(-pooled.upper, -pooled.lower) if flip else pooled
 
-    rule(f"avg_pool{dims}d", formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(
-        enclose
-    )
+    rule(f"avg_pool{dims}d", formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(enclose)
 
 
 def _register_adaptive_average(dims: int) -> None:
@@ -98,17 +96,13 @@ def col2im(input: Box, output_size: Any, kernel_size: Any, dilation: Any, paddin
     """Sums of overlapping patches, `torch.nn.functional.fold`: increasing in every entry."""
     parameters = (output_size, kernel_size, dilation, padding, stride)
     function: Any = F.fold
-    return summed(
-        lambda x: function(x, *parameters), (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, 2))
-    )
+    return summed(lambda x: function(x, *parameters), (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, 2)))
 
 
 # --- greatest values ----------------------------------------------------------------------------------------
 
 
-def _with_indices(
-    input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows: Sequence[Tensor], name: str
-) -> tuple:
+def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows: Sequence[Tensor], name: str) -> tuple:
     """The greatest values, and where they are if that is the same for every point of the box.
 
     Args:
@@ -177,9 +171,7 @@ def _register_greatest(dims: int) -> None:
     rule(f"{name}_with_indices", functional=True, **record)(with_indices)
 
 
-def _window(
-    device: Any, size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int
-) -> Tensor:
+def _window(device: Any, size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
     """Positions in each window of an ordinary pooling, -1 in the padding."""
     starts = torch.arange(outputs, device=device) * stride - padding
     positions = starts[:, None] + torch.arange(kernel, device=device) * dilation

@@ -72,9 +72,7 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
 
 
 @rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", **_RECORD)
-def index_put_impl(
-    input: Any, indices: Any, values: Any, accumulate: bool = False, unsafe: bool = False
-) -> Box:
+def index_put_impl(input: Any, indices: Any, values: Any, accumulate: bool = False, unsafe: bool = False) -> Box:
     """ATen's forms of `index_put`."""
     return index_put(input, indices, values, accumulate)
 
@@ -113,17 +111,13 @@ def scatter(
 
 
 @rule("scatter_reduce", formula=r"x_i \oplus y", **_RECORD)
-def scatter_reduce(
-    input: Any, dim: int, index: Tensor, src: Any, reduce: str, *, include_self: bool = True
-) -> Box:
+def scatter_reduce(input: Any, dim: int, index: Tensor, src: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Sums, means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.scatter_reduce, torch.scatter_add, input, dim, index, src, reduce, include_self)
 
 
 @rule("index_reduce", formula=r"x_i \oplus y", **_RECORD)
-def index_reduce(
-    input: Any, dim: int, index: Tensor, source: Any, reduce: str, *, include_self: bool = True
-) -> Box:
+def index_reduce(input: Any, dim: int, index: Tensor, source: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.index_reduce, torch.index_add, input, dim, index, source, reduce, include_self)
 

@@ -81,9 +81,7 @@ def _sinc(x: Tensor) -> Tensor:
     return (1 - 2 * torch.remainder(n, 2)) * torch.sin(pi * (x - n)) / (pi * x)
 
 
-@rule(
-    "sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6), image=(-0.21724, 1.0), proven=True
-)
+@rule("sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6), image=(-0.21724, 1.0), proven=True)
 def sinc(input: Box) -> Box:
     """The hull: even, with its maximum at 0 and ever smaller extremes c_k between k and k + 1, k = 1, 2...
 

@@ -33,9 +33,7 @@ def round(input: Box, *, decimals: int = 0) -> Box:
     return back(nearest, scale) if decimals else nearest
 
 
-@rule(
-    "frac", formula=r"x - \operatorname{trunc} x", family="step", image=(-1.0, 1.0), budget=EXACT, proven=True
-)
+@rule("frac", formula=r"x - \operatorname{trunc} x", family="step", image=(-1.0, 1.0), budget=EXACT, proven=True)
 def frac(input: Box) -> Box:
     """Increasing between integers; where the box contains a jump, the hull of what lies on either side."""
     l, u = input
@@ -130,9 +128,7 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
 
 
 @rule("nan_to_num", formula="x", family="step", budget=EXACT, proven=True)
-def nan_to_num(
-    input: Box, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None
-) -> Box:
+def nan_to_num(input: Box, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Box:
     """Replaces infinite points; a box that merely reaches to infinity still does so afterwards."""
     l, u = input
     at_l, at_u = torch.nan_to_num(l, nan, posinf, neginf), torch.nan_to_num(u, nan, posinf, neginf)

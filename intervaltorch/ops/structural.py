@@ -29,11 +29,7 @@ _SHAPES = (
 
 structural(*dict.fromkeys(_SHAPES))
 structural(
-    *(
-        f"{name}_copy"
-        for name in (*_SHAPES, "view")
-        if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow"
-    )
+    *(f"{name}_copy" for name in (*_SHAPES, "view") if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow")
 )
 _PROPERTIES: list[Any] = [torch.Tensor.T, torch.Tensor.mT, torch.Tensor.H, torch.Tensor.mH, torch.Tensor.real]
 structural(*(each.__get__ for each in _PROPERTIES), torch.linalg.diagonal)
@@ -46,9 +42,7 @@ def _each(function: Any, *args: Any, **kwargs: Any) -> Any:
     if isinstance(lower, Tensor):
         return Box(lower, upper)
     given = args[0] if isinstance(args[0], (tuple, list)) else args
-    return type(lower)(
-        [Box(l, u) if isinstance(x, Box) else l for x, l, u in zip(given, lower, upper, strict=True)]
-    )
+    return type(lower)([Box(l, u) if isinstance(x, Box) else l for x, l, u in zip(given, lower, upper, strict=True)])
 
 
 structural("broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d", by=_each)
@@ -67,9 +61,7 @@ structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
 def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any) -> Box:
     """Another shape of the same memory; reinterpreting the bits as another dtype is refused."""
     if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
-        raise EscapeError(
-            "view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)"
-        )
+        raise EscapeError("view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)")
     return Box(input.lower.view(*shape, **size), input.upper.view(*shape, **size))
 
 

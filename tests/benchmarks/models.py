@@ -9,9 +9,7 @@ from torch import Tensor, nn
 
 def mlp() -> nn.Sequential:
     """784-1024-1024-10."""
-    return nn.Sequential(
-        nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10)
-    )
+    return nn.Sequential(nn.Linear(784, 1024), nn.ReLU(), nn.Linear(1024, 1024), nn.ReLU(), nn.Linear(1024, 10))
 
 
 def cnn() -> nn.Sequential:

@@ -74,7 +74,7 @@ def cases() -> Iterator[tuple[str, Contenders]]:
 
 def provae_case() -> Contenders:
     """A training step of the VAE on its ELBO and on its certified ELBO, at MNIST's size."""
-    from examples.provae.model import VAE  # noqa: PLC0415
+    from examples.provae.model import VAE
 
     vae = VAE(channels=1, size=28, latent=50)
     x, noise = torch.rand(128, 1, 28, 28), torch.randn(1, 128, 50)

