@@ -124,6 +124,22 @@ def test_image(op):
         assert near, f"{op.name}: the image ends at {end}, but the values at {reached}"
 
 
+@pytest.mark.parametrize("op", [op for op in UNARY if op.budget], ids=lambda op: op.name)
+def test_budget(op):
+    """Values in float32 err by no more than the budget."""
+    generator = torch.Generator().manual_seed(0)
+    size = 10.0 ** (16 * torch.rand(100000, generator=generator) - 10)
+    x = torch.cat([size, -size, torch.linspace(-12, 12, 100000), grid(op).float()])
+    x = x[(x >= op.domain[0]) & (x <= op.domain[1])]
+    y, exact = op.function(x), op.function(x.double())
+    finite = exact.abs() <= torch.finfo(torch.float32).max
+    x, y, exact = x[finite].double(), y[finite].double(), exact[finite]
+    info = torch.finfo(torch.float32)
+    allowed = info.eps * (op.budget.relative * y.abs() + op.budget.input * x.abs()) + op.budget.absolute * info.tiny
+    bad = ((y - exact).abs() > allowed).nonzero().flatten()
+    assert not len(bad), f"{op.name}({x[bad[0]]:.9g}) errs by {(y - exact)[bad[0]]:.3g}, allowed is {allowed[bad[0]]:.3g}"
+
+
 def test_every_record_can_be_read():
     """What the docs and the relaxation read is there and makes sense."""
     for op in it.supported_ops():
