@@ -152,8 +152,9 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     if after is torch.bool:
         certainly = (input.lower > 0) | (input.upper < 0)
         return Box(certainly, (input.lower != 0) | (input.upper != 0))
-    # Truncation is increasing, so equal ends mean that every point of the box gives this integer.
-    if not bool((result.lower == result.upper).all()):
+    # Truncation is increasing, so equal ends mean that every point of the box gives this integer. The integers
+    # themselves would not do: numbers beyond their range wrap around.
+    if not bool((torch.trunc(input.lower) == torch.trunc(input.upper)).all()):
         raise UndecidedError(
             f"the {after} value of some entries depends on the point of the box",
             "take a bound first: x.lower or x.upper",
