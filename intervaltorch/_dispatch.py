@@ -305,8 +305,8 @@ def _warn_lost_gradient(cls: type, spelling: Spelling, args: tuple) -> None:
         if tracked:
             if _compat.inside_custom_function():
                 warnings.warn(
-                    f"{spelled(spelling.function)} runs in a torch.autograd.Function, whose forward is not recorded:"
-                    " its bounds are right, but no gradient flows through them."
+                    f"{spelled(spelling.function)} runs inside a torch.autograd.Function, whose forward is not"
+                    " recorded: its bounds are right, but no gradient flows through them."
                     " Give the function a rule with intervaltorch.register, or write it as a plain function.",
                     GradientWarning,
                     stacklevel=4,
