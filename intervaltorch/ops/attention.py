@@ -1,8 +1,7 @@
 r"""Scaled dot-product attention.
 
 The weights are a softmax, so an output is a mean of values: it lies in the product of the weights' box with the
-values' box, and between the least and the greatest value that is not masked, hence in their intersection. Since the
-weights sum to 1, $\sum_j p_j v_j = m + \sum_j p_j (v_j - m)$ for every m; with m the mean value the product is tighter.
+values' box, and between the least and the greatest value that is not masked, hence in their intersection.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from .. import rounding
 from .._registry import Box
 from ..errors import UnsupportedOpError
 from ._families import as_box, both, decided, intersect, rule
-from .affine import matmul
-from .arithmetic import add, mul, operand, sub
+from .affine import finite, matmul
+from .arithmetic import add, mul, operand
 from .softmax import softmax_box
 
 
@@ -94,15 +93,32 @@ def _allowed(mask: Any) -> Tensor | None:
 
 def _mean_of_values(weights: Box, value: Any, allowed: Tensor | None) -> Box:
     values = as_box(value)
-    middle = ((values.lower + values.upper) / 2).mean(-2, keepdim=True).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    exact = isinstance(value, Box) or rounding.outward()
-    product = add(matmul(weights, sub(values, middle) if exact else value - middle), middle)
+    lower, upper = -_weighted(weights, -values.lower), _weighted(weights, values.upper)
+    if rounding.outward():
+        error = _rounding_of_means(weights, values)
+        lower, upper = rounding.down(lower, error), rounding.up(upper, error)
+    product = finite(lower, upper)
     low, high = _least(values.lower, allowed), -_least(-values.upper, allowed)
     within = intersect(product, Box(low, high))
     if allowed is None:
         return within
     some = allowed.any(-1, keepdim=True)  # a query without keys gives 0
     return Box(torch.where(some, within.lower, 0.0), torch.where(some, within.upper, 0.0))
+
+
+def _weighted(weights: Box, value: Tensor) -> Tensor:
+    """The largest sum of non-negative weights times values: large weights for positive values, small for negative."""
+    return torch.matmul(weights.upper, value.clamp(min=0)) + torch.matmul(weights.lower, value.clamp(max=0))
+
+
+@torch.no_grad()
+def _rounding_of_means(weights: Box, values: Box) -> Tensor:
+    """The error of `_weighted`: sums of twice as many products as there are keys, some of which may underflow."""
+    keys, info = values.lower.shape[-2], torch.finfo(values.lower.dtype)
+    size = torch.matmul(weights.upper, torch.maximum(-values.lower, values.upper))
+    growth = rounding.gamma(2 * keys + 4, values.lower.dtype)
+    error = size * (growth * (1 + growth) + 2 * info.eps) * (1 + 8 * info.eps) + (4 * keys + 4) * info.tiny
+    return error.nan_to_num_(nan=inf)
 
 
 def _least(value: Tensor, allowed: Tensor | None, entries: int = 2**24) -> Tensor:

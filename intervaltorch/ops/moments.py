@@ -61,7 +61,7 @@ def vector_norm(
     least, most = magnitudes(x)
     lower = torch.linalg.vector_norm(least, ord, dim, keepdim)
     upper = torch.linalg.vector_norm(most, ord, dim, keepdim)
-    if lower.numel() and ord >= 1:
+    if least.numel() and ord >= 1:
         # Powers may overflow where the norm does not; it is at least the largest entry.
         lower = torch.where(torch.isinf(lower), torch.linalg.vector_norm(least, inf, dim, keepdim), lower)
     budget = norm_budget(ord, size_of_reduction(least, lower), lower.dtype)
@@ -109,7 +109,7 @@ def deviations(x: Box, dim: Dims, exact: bool = True) -> Deviations:
     z = Box(below(x.lower - middle, ONE), above(x.upper - middle, ONE))
     most = torch.linalg.vector_norm(torch.maximum(-z.lower, z.upper), 2, dim, keepdim=True)
     most = above(most, norm_budget(2, n, most.dtype)) if n > 1 else torch.zeros_like(most)
-    return Deviations(z, n, _least_deviation(z, dim, n, 8 if exact else 2), most)
+    return Deviations(z, n, _least_deviation(z, dim, n, 6 if exact else 2), most)
 
 
 def _middle(x: Box, dim: Dims) -> Tensor:
@@ -130,16 +130,13 @@ def _best_centre(x: Box, dim: Dims) -> Tensor:
     named = range(centres.ndim) if dim is None else (dim,) if isinstance(dim, int) else tuple(dim)
     dims = [d % centres.ndim for d in named] if centres.ndim else []
     order = [d for d in range(centres.ndim) if d not in dims] + dims
-    centres, radii = (t.permute(order).reshape(*_kept_shape(t, dims), -1) for t in (centres, radii))
+    rows = [*(centres.shape[d] for d in order[: len(order) - len(dims)]), math.prod(centres.shape[d] for d in dims)]
+    centres, radii = (t.permute(order).reshape(rows) for t in (centres, radii))
     centres, places = centres.sort(-1)
     passed = F.pad(radii.gather(-1, places).cumsum(-1), (1, 0))
     zeros = (centres.sum(-1, keepdim=True) + passed[..., -1:] - 2 * passed) / centres.shape[-1]
     best = torch.minimum(F.pad(centres, (0, 1), value=inf), zeros).amax(-1).reshape(kept.shape)
     return torch.where(torch.isfinite(best), best, kept)
-
-
-def _kept_shape(t: Tensor, dims: Any) -> list[int]:
-    return [size for d, size in enumerate(t.shape) if d not in dims]
 
 
 def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:

@@ -28,7 +28,7 @@ from .. import rounding
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
-from ._families import rule
+from ._families import as_box, rule
 from .arithmetic import add, div, mul, sub
 from .moments import deviations, magnitudes, var, vector_norm
 from .reductions import ONE, above, below, mean, size_of_reduction, sum_budget
@@ -124,8 +124,7 @@ def layer_norm(
     cudnn_enable: bool = True,
 ) -> Box:  # fmt: skip
     """Within ±√(n-1) before weight and bias; exact for a single point, sound but not the hull else."""
-    if not isinstance(input, Box):
-        input = Box(input, input)
+    input = as_box(input)
     dims = tuple(range(-len(tuple(normalized_shape)), 0))
     return _scaled(standardise(input, dims, eps), weight, bias)
 
@@ -133,6 +132,7 @@ def layer_norm(
 @rule(torch.ops.aten.native_layer_norm, torch.native_layer_norm, **_CENTRED)
 def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Box, Box, Box]:
     """The kernel of `layer_norm`, with mean and reciprocal standard deviation."""
+    input = as_box(input)
     dims = tuple(range(-len(tuple(normalized_shape)), 0))
     return layer_norm(input, normalized_shape, weight, bias, eps), *_statistics(input, dims, eps)
 
@@ -158,8 +158,7 @@ def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
 ) -> Box:  # fmt: skip
     """As `layer_norm`, over groups of channels."""
-    if not isinstance(input, Box):
-        input = Box(input, input)
+    input = as_box(input)
     ndim = input.lower.ndim
     return _scaled(_grouped(input, num_groups, eps), _by_channel(weight, ndim), _by_channel(bias, ndim))
 
@@ -169,7 +168,8 @@ def native_group_norm(
     input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
 ) -> tuple[Box, Box, Box]:  # fmt: skip
     """The kernel of `group_norm`, with mean and reciprocal standard deviation."""
-    centre, scale = _statistics(_reshaped(input, N, group, -1), -1, eps)
+    input = as_box(input)
+    centre, scale = _statistics(_reshaped(input, N, group, C * HxW // group), -1, eps)
     return group_norm(input, group, weight, bias, eps), _reshaped(centre, N, group), _reshaped(scale, N, group)
 
 
@@ -178,14 +178,14 @@ def native_group_norm(
 
 def _refuse_batch(name: str) -> UnsupportedOpError:
     return UnsupportedOpError(
-        f"{name} in training mode: every output depends on the whole batch, and running statistics would be updated",
+        f"{name} in training mode would update its running statistics, which are plain tensors, with intervals",
         "switch to inference first: model.eval()",
     )
 
 
 def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Box:
     """An affine map of each channel: the hull."""
-    x = input if isinstance(input, Box) else Box(input, input)
+    x = as_box(input)
     mean, var, weight, bias = (_by_channel(p, x.lower.ndim) for p in (mean, var, weight, bias))
     if rounding.outward() or isinstance(var, Box) or isinstance(weight, Box):
         scale = rsqrt(add(var if isinstance(var, Box) else Box(var, var), eps))
@@ -202,8 +202,12 @@ def functional_batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Box:  # fmt: skip
-    """The hull, with running statistics; refused in training mode."""
-    if training or running_mean is None or running_var is None:
+    """The hull, with running statistics; without any, as `layer_norm` over the batch; refused where it updates them."""
+    if running_mean is None and running_var is None:
+        x = as_box(input)
+        dims = tuple(d for d in range(x.lower.ndim) if d != 1)
+        return _scaled(standardise(x, dims, eps), *(_by_channel(p, x.lower.ndim) for p in (weight, bias)))
+    if training:
         raise _refuse_batch("batch_norm")
     return _inference_norm(input, running_mean, running_var, weight, bias, eps)
 
@@ -264,9 +268,9 @@ def instance_norm(
       family="normalization", proven=True)  # fmt: skip
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Box:
     """The hull; within ±√n before the weight."""
-    x = input if isinstance(input, Box) else Box(input, input)
+    x = as_box(input)
     shape, kept = x.lower.shape, x.lower.shape[: x.lower.ndim - len(tuple(normalized_shape))]
-    x = _reshaped(x, *kept, -1)
+    x = _reshaped(x, *kept, math.prod(normalized_shape))
     n, eps = x.lower.shape[-1], torch.finfo(x.lower.dtype).eps if eps is None else eps
     small, big = (sum_of_others(m.square(), -1) for m in magnitudes(x))
     known = _others_budget(n, small.dtype)

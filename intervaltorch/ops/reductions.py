@@ -16,7 +16,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ..errors import UndecidedError
+from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
 from ._families import increasing, rule
 from .affine import finite
@@ -54,7 +54,7 @@ def sum_budget(n: int, dtype: torch.dtype) -> Budget:
 
 def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
     """How many entries are reduced to one."""
-    return max(1, input.numel() // max(1, reduced.numel()))
+    return input.numel() // max(1, reduced.numel())
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------
@@ -113,6 +113,8 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     x = floating(input, dtype, "mean")
     if not isinstance(x, Box):
         return torch.mean(x, dim, keepdim)
+    if not x.lower.numel() and torch.sum(x.lower, dim, keepdim).numel():
+        raise DomainError("the mean of no values is NaN", f"called with shape {tuple(x.lower.shape)}, dim={dim}")
     terms = size_of_reduction(x.lower, x.lower.sum(dim, keepdim)) if rounding.outward() else 0
     return summed(lambda t: torch.mean(t, dim, keepdim), x, terms)
 
@@ -198,7 +200,7 @@ def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
     lower, upper = (torch.logsumexp(t, dim, keepdim) for t in input)
     if rounding.outward():
         n, info = size_of_reduction(input.lower, lower), torch.finfo(lower.dtype)
-        error = 2 * rounding.gamma(n + 2, lower.dtype) + info.eps * (8 + 4 * math.log(n))
+        error = 2 * rounding.gamma(n + 2, lower.dtype) + info.eps * (8 + 4 * math.log(max(1, n)))
         budget = Budget(relative=1, absolute=1 + error / info.tiny)
         lower, upper = below(lower, budget), above(upper, budget)
     return Box(lower, upper)

@@ -117,6 +117,8 @@ def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x
     if x.lower.ndim == 0:
         row = _of_odds(function, image, Box(x.lower.reshape(1), x.upper.reshape(1)), 0, safe)
         return Box(row.lower.reshape(()), row.upper.reshape(()))
+    if not x.lower.numel():
+        return x
     odds = _bounds(x, dim, safe)
     lower, upper = function(odds[0]), function(odds[1])
     if rounding.outward():

@@ -48,6 +48,7 @@ NORMS = {
     "torch.batch_norm": lambda x: torch.batch_norm(
         x, *affine(x), affine(x)[0], affine(x)[1] + 0.125, False, 0.1, 1e-5, True
     ),
+    "batch_norm without statistics": lambda x: F.batch_norm(x, None, None, *affine(x), training=True),
     "rms_norm": lambda x: F.rms_norm(x, x.shape[2:], eps=1e-5),
     "rms_norm with weight": lambda x: F.rms_norm(x, x.shape[1:], torch.ones(x.shape[1:], dtype=x.dtype) * -2, 0.1),
     "normalize": lambda x: F.normalize(x, dim=-1),
@@ -55,7 +56,13 @@ NORMS = {
     "normalize, largest": lambda x: F.normalize(x, p=inf, dim=2),
     "normalize, two dims": lambda x: F.normalize(x, dim=(1, 2)),
 }
-HULLS = [name for name in NORMS if "rms" in name or "batch" in name or "statistics" in name] + [
+HULLS = [
+    "instance_norm with statistics",
+    "batch_norm",
+    "batch_norm with parameters",
+    "torch.batch_norm",
+    "rms_norm",
+    "rms_norm with weight",
     "normalize",
     "normalize, p=1",
 ]
