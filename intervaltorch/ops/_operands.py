@@ -66,8 +66,10 @@ def operand(x: Operand, like: Operand) -> Box:
         like: the other operand, which determines the dtype of the result.
     """
     box = as_box(x)
+    if not rounding.outward():
+        return box
     other = as_box(like).lower
-    if not rounding.outward() or not isinstance(other, Tensor):
+    if not isinstance(other, Tensor):
         return box
     if isinstance(box.lower, Tensor):
         return _converted(box, other)
