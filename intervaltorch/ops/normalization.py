@@ -224,16 +224,19 @@ def batch_norm(
 @rule("native_batch_norm", **_BATCH)
 def native_batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float
-) -> tuple[Box, Tensor, Tensor]:  # fmt: skip
-    """The kernel of `batch_norm`, which saves no statistics in inference."""
+) -> tuple[Box, Any, Any]:  # fmt: skip
+    """The kernel of `batch_norm`, which saves the statistics of the batch in training."""
     y = functional_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    return y, y.lower.new_empty(0), y.lower.new_empty(0)
+    if not training:
+        return y, y.lower.new_empty(0), y.lower.new_empty(0)
+    dims = tuple(d for d in range(y.lower.ndim) if d != 1)
+    return y, *(_reshaped(statistic, -1) for statistic in _statistics(as_box(input), dims, eps))
 
 
 @rule(torch.ops.aten._native_batch_norm_legit_no_training, **_BATCH)
 def native_batch_norm_inference(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
-) -> tuple[Box, Tensor, Tensor]:  # fmt: skip
+) -> tuple[Box, Any, Any]:  # fmt: skip
     """The kernel of `batch_norm` in exported programs."""
     return native_batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
 
