@@ -76,6 +76,10 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         or a copy of both, and what is written into one box reaches both bounds of every view of it.
         """
         lower, upper = box.lower, box.upper
+        if lower.is_complex():
+            raise UnsupportedOpError(
+                "complex numbers have no order, so no box holds them", "keep real and imaginary parts in two tensors"
+            )
         if lower is upper:
             box = Box(lower, lower.clone())
         elif lower.stride() != upper.stride():

@@ -176,7 +176,7 @@ def test_unbounded(op):
 def test_gradient(op):
     if not op.function(torch.ones(1, requires_grad=True)).requires_grad:
         pytest.skip(f"torch.{op.name} has no derivative")
-    testing.check_gradient(op.function, testing.contract.smooth_boxes(op))
+    testing.check_gradient(op.function, testing.smooth_boxes(op))
 
 
 @each_op

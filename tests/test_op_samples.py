@@ -1,8 +1,8 @@
 """Every function of torch, on torch's own sample inputs: it encloses, or it refuses by name.
 
 The samples are those with which torch tests itself (`op_db`). Each floating tensor among the arguments becomes a box,
-alone and together with the others. `enclosed_ops.txt` lists the functions that must not refuse; to list
-those that do not refuse now: `python tests/test_op_samples.py`.
+alone and together with the others. `enclosed_ops.txt` lists the functions that must not refuse as unsupported, or
+only for some arguments ("partly"); `python tests/test_op_samples.py` prints the list as it is now.
 """
 
 import itertools
@@ -24,7 +24,8 @@ from intervaltorch import (
 from intervaltorch.testing._trees import flatten, map_tensors
 
 REFUSALS = (UnsupportedOpError, DomainError, UndecidedError, EscapeError)
-ENCLOSED = set((pathlib.Path(__file__).parent / "enclosed_ops.txt").read_text().split())
+LIST = pathlib.Path(__file__).parent / "enclosed_ops.txt"
+ENCLOSED = dict(line.split() if " " in line else (line, "all") for line in LIST.read_text().splitlines())
 OPS = [op for op in op_db if {torch.float32, torch.float64} <= set(op.dtypes) and not op.name.startswith("jiterator")]
 
 # Their values are not functions of their arguments. Dropout and rrelu draw; their rules have tests of their own.
@@ -34,7 +35,7 @@ RANDOM = {
     "normal.number_mean", "nn.functional.alpha_dropout", "nn.functional.dropout", "nn.functional.dropout2d",
     "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout.with_train",
     "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d", "nn.functional.rrelu", "rand_like",
-    "randint_like", "randn", "randn_like", "uniform", "torch.ops.aten._safe_softmax.default",
+    "randint_like", "randn", "randn_like", "uniform",
 }  # fmt: skip
 
 
@@ -46,20 +47,20 @@ def _quiet():
 
 
 def samples(op, count):
-    """A few samples, spread over the first sixty."""
+    """A few samples, spread over the first sixty; those with NaN or infinite entries or another layout are left out."""
     torch.manual_seed(0)
     found = list(itertools.islice(op.sample_inputs("cpu", torch.float32, requires_grad=False), 60))
     for position in range(0, len(found), max(1, len(found) // count)):
         sample = found[position]
-        yield (sample.input, *sample.args), sample.kwargs
+        case = (sample.input, *sample.args), sample.kwargs
+        if all(x.layout == torch.strided and bool(x.isfinite().all()) for x in flatten(case)[0]):
+            yield case
 
 
 def variants(args, kwargs):
     """Each floating tensor alone as a box, then all together; boxes of two widths."""
     tensors, rebuild = flatten((args, kwargs))
     floating = [i for i, x in enumerate(tensors) if x.dtype.is_floating_point]
-    if any(x.layout != torch.strided for x in tensors) or any(bool(tensors[i].isnan().any()) for i in floating):
-        return
     for chosen in dict.fromkeys([*((i,) for i in floating), tuple(floating)]):
         for ball in (_relative_ball, _ball) if chosen else ():
             yield rebuild([ball(x) if i in chosen else x for i, x in enumerate(tensors)])
@@ -116,10 +117,10 @@ def deterministic(ops):
 @pytest.mark.parametrize("op", deterministic(OPS), ids=by_name)
 def test_encloses_or_refuses(op):
     enclosed, refused = enclosures(op, 3)
+    unsupported = [refusal for refusal in refused if isinstance(refusal, UnsupportedOpError)]
     if op.full_name in ENCLOSED:
-        unsupported = [refusal for refusal in refused if isinstance(refusal, UnsupportedOpError)]
-        assert not unsupported, f"{len(unsupported)} refusals, the first: {unsupported[0]}"
         assert enclosed, f"all samples refused: {refused[0]}"
+        assert not unsupported or ENCLOSED[op.full_name] == "partly", f"some samples refused: {unsupported[0]}"
     elif not enclosed:
         pytest.skip(str(refused[0]) if refused else "no floating argument")
 
@@ -148,30 +149,36 @@ LISTED = [op for op in deterministic(OPS) if op.full_name in ENCLOSED]
 each_listed_op = pytest.mark.parametrize("op", LISTED, ids=by_name)
 
 
+# Functions that lose digits on purpose.
+ROUND = {"float", "half", "bfloat16", "chalf", "round.decimals_neg_3", "round.decimals_3"}
+# Functions whose gradient torch defines otherwise than as the limit of differences.
+OWN_GRADIENT = {"nn.functional.embedding": "no gradient for the padding row"} | dict.fromkeys(ROUND, "rounds")
+
+
 @each_listed_op
 def test_gradient(op):
     """Gradients of both bounds against differences, wherever torch differentiates the function."""
     case = first_enclosure(op)
-    if case is None or not op.supports_autograd:
-        pytest.skip("torch gives no gradient" if case else "no small sample")
-    boxes, kwargs = map_tensors(shifted, case)
+    if case is None or not op.supports_autograd or op.full_name in OWN_GRADIENT:
+        pytest.skip(OWN_GRADIENT.get(op.full_name, "no gradient" if case else "no small sample"))
+    boxes, kwargs = map_tensors(inside, case)
     testing.check_gradient(op.op, *boxes, **kwargs)
 
 
-def shifted(x):
-    """Away from zero and other kinks, and from ties between entries, where one-sided derivatives differ."""
+def inside(x):
+    """A box inside whose ends are unlikely to be kinks, or ties between entries, where one-sided derivatives differ."""
     if not isinstance(x, IntervalTensor):
         return x
     generator = torch.Generator().manual_seed(x.numel())
-    noise = 0.02 * torch.rand(2, *x.shape, generator=generator, dtype=x.dtype)
-    return IntervalTensor(x.lower - noise[0] * x.lower.abs().clamp(max=1), x.upper + noise[1] * x.upper.abs().clamp(max=1))
+    low, high = 0.25 * torch.rand(2, *x.shape, generator=generator, dtype=x.dtype)
+    return IntervalTensor(x.lower + low * x.width, x.upper - high * x.width)
 
 
 @each_listed_op
 def test_thin(op):
     case = first_enclosure(op)
-    if case is None:
-        pytest.skip("no small sample")
+    if case is None or op.full_name in ROUND:
+        pytest.skip("rounds" if case else "no small sample")
     testing.check_thin(op.op, *case[0], **case[1])
 
 
@@ -194,26 +201,37 @@ def test_method_and_in_place(op):
         pytest.skip("no small sample")
     boxes, kwargs = case
     expected = op.op(*boxes, **kwargs)
-    for variant in (op.method_variant, op.inplace_variant):
-        target = boxes[0].clone()
-        if variant is None:
-            continue
+    plain = map_tensors(lambda x: getattr(x, "lower", x).clone(), boxes)
+    if op.method_variant is not None:
+        assert_same(op.method_variant(boxes[0].clone(), *boxes[1:], **kwargs), expected)
+    if op.inplace_variant is not None:
         try:
-            result = variant(target, *boxes[1:], **kwargs)
-        except (RuntimeError, TypeError) as error:
-            with pytest.raises(type(error)):  # torch refuses this sample as well, or the result has another shape
-                variant(boxes[0].lower.clone(), *map_tensors(lambda x: getattr(x, "lower", x), boxes[1:]), **kwargs)
-            continue
-        assert_same(result, expected)
-        if variant is op.inplace_variant:
-            assert_same(target, expected)
+            op.inplace_variant(*plain, **kwargs)
+        except (RuntimeError, TypeError):
+            return  # the result has another shape or dtype
+        target = boxes[0].clone()
+        try:
+            result = op.inplace_variant(target, *boxes[1:], **kwargs)
+        except UnsupportedOpError:
+            assert op.full_name in SHAPES, "refused in place"
+            return
+        assert result is target
+        assert_same(result, map_tensors(lambda x: x.to(target.dtype), expected))
+
+
+# A wrapper cannot change its shape behind torch's back.
+SHAPES = {"squeeze", "squeeze.multiple", "unsqueeze", "transpose", "swapaxes", "swapdims", "t", "resize_", "resize_as_"}
 
 
 def assert_same(result, expected):
-    for x, y in zip(flatten(result)[0], flatten(expected)[0]):
+    for x, y in zip(flatten(result)[0], flatten(expected)[0], strict=True):
         assert type(x) is type(y)
-        for a, b in zip(*(((z.lower, z.upper) if isinstance(z, IntervalTensor) else (z,)) for z in (x, y))):
+        for a, b in zip(ends(x), ends(y), strict=True):
             torch.testing.assert_close(a, b, equal_nan=True)
+
+
+def ends(x):
+    return (x.lower, x.upper) if isinstance(x, IntervalTensor) else (x,)
 
 
 @pytest.mark.slow
@@ -227,7 +245,10 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     for info in deterministic(OPS):
         try:
-            if enclosures(info, 3)[0]:
-                print(info.full_name)
+            enclosed, refused = enclosures(info, 3)
         except Exception as problem:
             print(f"# {info.full_name}: {type(problem).__name__}: {str(problem).splitlines()[0][:200]}")
+            continue
+        partly = any(isinstance(refusal, UnsupportedOpError) for refusal in refused)
+        if enclosed:
+            print(info.full_name + (" partly" if partly else ""))

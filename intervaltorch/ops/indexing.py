@@ -123,10 +123,11 @@ def cast(value: Box, dtype: torch.dtype) -> tuple[Any, Any]:
 
 
 @rule("copy", formula="x := y", **_EXACT)
-def copy(input: Box, src: Any, non_blocking: bool = False) -> Box:
+def copy(input: Any, src: Any, non_blocking: bool = False) -> Box:
     """Both bounds of the source, or the plain source twice."""
-    src = as_box(src)
-    return both(lambda s: torch.as_tensor(s, device=input.lower.device).expand_as(input.lower), src)
+    place = as_box(input).lower
+    ends = cast(as_box(src), place.dtype)
+    return Box(*(torch.as_tensor(end, dtype=place.dtype, device=place.device).expand_as(place) for end in ends))
 
 
 @rule("fill", formula="x := a", **_EXACT)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import OPS, Box, Op, add_op
-from ..errors import EscapeError, UndecidedError
+from ..errors import EscapeError, UndecidedError, UnsupportedOpError
 from ..rounding import CORRECTLY_ROUNDED
 from ._families import both, lower_of, map_boxes, rule, structural, upper_of
 from .arithmetic import operand
@@ -136,6 +136,7 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 
     Raises:
         UndecidedError: for integer dtypes, if points of the box convert to different integers.
+        UnsupportedOpError: for complex dtypes.
     """
     if not isinstance(input, Box):  # plain.to(box) reads dtype and device of the box
         return function(input, *map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
@@ -143,6 +144,11 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(result, Box):
         return result
     before, after = input.lower.dtype, result.lower.dtype
+    if after.is_complex:
+        raise UnsupportedOpError(
+            f"a box of {before} cannot become {after}: complex numbers have no order, and so no bounds",
+            "keep real and imaginary parts in two tensors",
+        )
     if after.is_floating_point:
         if before.is_floating_point and rounding.outward() and rounding.narrows(before, after):
             return Box(*rounding.widen(result.lower, result.upper, CORRECTLY_ROUNDED))

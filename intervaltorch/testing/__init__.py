@@ -13,11 +13,10 @@ from .contract import (
     check_sound,
     check_thin,
     check_unbounded,
-    covering_boxes,
     reference,
 )
 from .enclosure import assert_encloses
-from .points import neighbours, sample_points
+from .points import covering_boxes, neighbours, sample_points, smooth_boxes
 
 if TYPE_CHECKING:
     from . import strategies
@@ -35,6 +34,7 @@ __all__ = [
     "neighbours",
     "reference",
     "sample_points",
+    "smooth_boxes",
     "strategies",
 ]
 

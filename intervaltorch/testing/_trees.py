@@ -25,9 +25,9 @@ def map_tensors(change: Callable[[Any], Any], tree: Any, kind: type = Tensor) ->
     return tree
 
 
-def flatten(tree: Any) -> tuple[list[Tensor], Callable[[list[Any]], Any]]:
+def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Return the tensors of a tree, and a function that puts others in their places."""
-    leaves: list[Tensor] = []
+    leaves: list[Any] = []
     map_tensors(leaves.append, tree)
 
     def rebuild(replacements: list[Any]) -> Any:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from .._registry import Op
 from .._tensor import IntervalTensor
 
-__all__ = ["neighbours", "sample_points"]
+__all__ = ["covering_boxes", "neighbours", "sample_points", "smooth_boxes"]
+
+inf = float("inf")
 
 
 def sample_points(
@@ -79,3 +82,45 @@ def neighbours(number: float, dtype: torch.dtype) -> tuple[float, float, float]:
     middle = torch.tensor(number, dtype=dtype)
     infinity = torch.tensor(float("inf"), dtype=dtype)
     return torch.nextafter(middle, -infinity).item(), middle.item(), torch.nextafter(middle, infinity).item()
+
+
+# --- boxes for functions of one argument ----------------------------------------------------------------------
+
+
+def covering_boxes(record: Op | None, dtype: torch.dtype, seed: int = 0) -> IntervalTensor:
+    """Boxes that cover the domain of an elementwise function: every pair of notable numbers, and random ones.
+
+    Notable are zero, the ends of the domain, critical points with their neighbours, and numbers of all sizes.
+
+    Args:
+        record: what is known about the function; None for the whole line.
+        dtype: floating dtype.
+        seed: of the random boxes.
+
+    Returns:
+        Boxes of shape `(n,)`.
+    """
+    low, high = record.domain if record else (-inf, inf)
+    ends = [n for x in (low, high, *(record.critical if record else ())) if abs(x) < inf for n in neighbours(x, dtype)]
+    sizes = [0.0, 1e-6, 0.1, 0.5, 1.0, 2.0, 5.0, 20.0, 90.0, 1e4, 1e10]
+    notable = torch.tensor([*ends, *sizes, *(-size for size in sizes)], dtype=dtype)
+    notable = notable[(notable >= low) & (notable <= high)].unique()
+    lower, upper = torch.combinations(notable, with_replacement=True).unbind(1)
+    if low <= 0 <= high:  # the other zero
+        lower = torch.cat([lower, torch.tensor([-0.0, -0.0, -0.0, max(low, -1.0)], dtype=dtype)])
+        upper = torch.cat([upper, torch.tensor([-0.0, 0.0, min(high, 1.0), -0.0], dtype=dtype)])
+    generator = torch.Generator().manual_seed(seed)
+    centre = 3 * torch.randn(200, generator=generator, dtype=dtype)
+    radius = 10.0 ** (5 * torch.rand(200, generator=generator, dtype=dtype) - 4)
+    lower = torch.cat([lower, (centre - radius).clamp(low, high)])
+    upper = torch.cat([upper, (centre + radius).clamp(low, high)])
+    return IntervalTensor(lower, upper)
+
+
+def smooth_boxes(record: Op | None) -> IntervalTensor:
+    """A few boxes in float64 inside the domain, whose ends are unlikely to be kinks."""
+    low, high = record.domain if record else (-inf, inf)
+    low, high = max(low, -3.0), min(high, 3.0)
+    low, high = (low, high) if low < high else (low, low + 3.0)
+    ends = low + (high - low) * (0.01 + 0.97 * torch.rand(2, 12, generator=torch.Generator().manual_seed(1)))
+    return IntervalTensor(ends.amin(0).double(), ends.amax(0).double() + 1e-3)

@@ -1,0 +1,73 @@
+"""Other boxes made from the boxes among a function's arguments: smaller, larger, points."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._tensor import IntervalTensor
+from .points import sample_points
+
+__all__ = ["is_box", "is_real", "largest", "loosened", "lower_of", "moderate", "one_point", "shrunk", "stretched"]
+
+
+def is_box(x: Any) -> bool:
+    """Whether this is an interval tensor."""
+    return isinstance(x, IntervalTensor)
+
+
+def is_real(x: Any) -> bool:
+    """Whether this is a box of floating numbers, not of Booleans or integers."""
+    return isinstance(x, IntervalTensor) and x.dtype.is_floating_point
+
+
+def lower_of(x: Any) -> Tensor:
+    """The lower bounds of a box; a plain tensor as it is."""
+    return x.lower if is_box(x) else x
+
+
+def one_point(x: Any) -> Any:
+    """The box of a single point of a box, one that the function's kinks are unlikely to meet."""
+    return IntervalTensor.point(x.lower + 0.375 * (x.upper - x.lower)) if is_real(x) else x
+
+
+def shrunk(x: Any) -> Any:
+    """A random box inside a box."""
+    if not is_real(x):
+        return x
+    points = sample_points(x, 6, generator=torch.Generator().manual_seed(0))[-2:]
+    return IntervalTensor(points.amin(0), points.amax(0))
+
+
+def stretched(x: Any, lower: float | None, upper: float | None) -> Any:
+    """A box with all lower or upper ends replaced by a number."""
+    if not is_real(x):
+        return x
+    return IntervalTensor(
+        x.lower if lower is None else torch.full_like(x.lower, lower),
+        x.upper if upper is None else torch.full_like(x.upper, upper),
+    )
+
+
+def moderate(x: Any) -> Any:
+    """The part of a box within ±100, or where there is none its end nearest to zero."""
+    if not is_real(x):
+        return x
+    return IntervalTensor(
+        torch.maximum(x.lower, x.upper.clamp(max=-100)), torch.minimum(x.upper, x.lower.clamp(min=100))
+    )
+
+
+def loosened(x: Any) -> Any:
+    """A float64 box, wider by what a plain evaluation in float64 may have lost."""
+    if not is_real(x):
+        return x
+    loss = 2.0**-40 * largest(x)
+    return IntervalTensor(x.lower - loss, x.upper + loss)
+
+
+def largest(x: IntervalTensor) -> float:
+    """The largest magnitude in a box."""
+    return float(x.magnitude.max()) if x.numel() and is_real(x) else 0.0

@@ -1,0 +1,82 @@
+"""Comparing the results of one function in both rounding modes, in both dtypes, and with torch's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._tensor import IntervalTensor
+from ._boxes import is_box
+from ._trees import flatten
+
+__all__ = ["aligned", "assert_alike", "assert_all", "assert_gap_shrinks", "gap", "spanned", "with_constants"]
+
+
+def aligned(*results: Any) -> Iterator[tuple[IntervalTensor, ...]]:
+    """Iterate over corresponding boxes of several results; what does not vary may be plain in one of them."""
+    leaves = (flatten(result)[0] for result in results)
+    return (boxes for boxes in zip(*leaves, strict=True) if all(map(is_box, boxes)))
+
+
+def spanned(nearest: Any, outward: Any) -> Any:
+    """The boxes of nearest mode, widened by the gap to those of outward mode."""
+    boxes, rebuild = flatten(nearest)
+    return rebuild([x.hull(y) if is_box(x) else x for x, y in zip(boxes, flatten(outward)[0], strict=True)])
+
+
+def gap(high: Tensor, low: Tensor) -> Tensor:
+    """How far the first exceeds the second; 0 where both are the same infinity."""
+    return (high.double() - low.double()).clamp(min=0).nan_to_num(nan=0.0)
+
+
+def with_constants(result: Any, value: Any, first: Any) -> Any:
+    """The value, with plain floating tensors of the result in place of values that are the same at every point.
+
+    Such a tensor is torch's own result in its own precision; that nothing varies is what is checked.
+    """
+    if isinstance(result, (tuple, list)) and isinstance(value, (tuple, list)) and len(result) == len(value):
+        return [with_constants(*items) for items in zip(result, value, first, strict=True)]
+    plain = isinstance(result, Tensor) and not is_box(result) and result.dtype.is_floating_point
+    if plain and isinstance(value, Tensor) and torch.equal(value, first):
+        torch.testing.assert_close(result, value.to(result.dtype), msg="a plain result differs from torch's")
+        return result
+    return value
+
+
+def assert_gap_shrinks(outward: Any, nearest: Any, outward64: Any, nearest64: Any) -> None:
+    """The gap between the modes is a multiple of the unit roundoff, 2^29 times smaller in float64 than in float32.
+
+    The factor 2^-20 leaves room for constants, the 2^-32 for a gap that an image or an exact result cut off in float32.
+    """
+    for wide, rough, wide64, rough64 in aligned(outward, nearest, outward64, nearest64):
+        if wide.dtype is torch.float32 and wide64.dtype is torch.float64:
+            for name, sign in (("lower", -1), ("upper", 1)):
+                single = gap(sign * getattr(wide, name), sign * getattr(rough, name))
+                end, end64 = getattr(rough64, name), getattr(wide64, name)
+                small = gap(sign * end64, sign * end) <= 2.0**-20 * single + 2.0**-32 * (1 + end.abs())
+                assert_all(small, rough64, f"the {name} bound of nearest mode is off by more than rounding explains")
+
+
+def assert_alike(result: Any, expected: Any, what: str) -> None:
+    """Raise AssertionError unless structure, dtypes and shapes agree."""
+    if isinstance(expected, (tuple, list)):
+        if type(result) is not type(expected) or len(result) != len(expected):
+            raise AssertionError(f"{what} is a {type(result)}, but torch returns a {type(expected)} of {len(expected)}")
+        for position, (item, other) in enumerate(zip(result, expected, strict=True)):
+            assert_alike(item, other, f"{what}[{position}]")
+    elif isinstance(result, Tensor) and isinstance(expected, Tensor):
+        got, want = (result.dtype, tuple(result.shape)), (expected.dtype, tuple(expected.shape))
+        if got != want:
+            raise AssertionError(f"{what} has dtype and shape {got}, but torch gives {want}")
+
+
+def assert_all(good: Tensor, box: IntervalTensor, message: str) -> None:
+    """Raise AssertionError with the first entry of the box that is not good."""
+    if bool(good.all()):
+        return
+    index = tuple((~good).nonzero()[0].tolist())
+    low, high = box.lower[index].item(), box.upper[index].item()
+    raise AssertionError(f"{message}: at index {index} it is [{low:.17g}, {high:.17g}] ({int((~good).sum())} entries)")
