@@ -115,7 +115,11 @@ def exact_value(op, x):
         return op.function(torch.tensor(x)).item()
     if abs(x) > 1e6:  # beyond what arbitrary precision evaluates quickly; where it stays finite it is elementary
         with mpmath.workdps(30):
-            return EXACT_VALUES[op.name](mpmath.mpf(x)) if abs(x) < 1e15 else mpmath.mpf(op.function(torch.tensor(x)).item())
+            return (
+                EXACT_VALUES[op.name](mpmath.mpf(x))
+                if abs(x) < 1e15
+                else mpmath.mpf(op.function(torch.tensor(x)).item())
+            )
     return EXACT_VALUES[op.name](mpmath.mpf(x))
 
 
@@ -145,7 +149,9 @@ def critical_points_inside(op, boxes):
     for point in op.critical:
         if op.family == "periodic":
             turn = 2 * torch.pi
-            nearest = torch.stack([point + turn * torch.ceil((l - point) / turn), point + turn * torch.floor((u - point) / turn)])
+            nearest = torch.stack(
+                [point + turn * torch.ceil((l - point) / turn), point + turn * torch.floor((u - point) / turn)]
+            )
             yield torch.minimum(torch.maximum(nearest, l), u)
         else:
             yield torch.full_like(l, point).clamp(l, u)[None]
@@ -314,7 +320,9 @@ def test_every_public_function_is_in_one_family_or_a_rule():
     assert len(UNARY) >= 20
     for op in it.supported_ops():
         assert op.enclose is not None and op.spellings, op.name
-        assert op.budget is not None or not op.proven or op.family not in FAMILIES, f"{op.name} is proven by what budget?"
+        assert op.budget is not None or not op.proven or op.family not in FAMILIES, (
+            f"{op.name} is proven by what budget?"
+        )
 
 
 def test_record_functions_are_plain():

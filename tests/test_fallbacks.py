@@ -1,8 +1,8 @@
 """Functions without a rule of their own: their bounds are right, and no gradient is lost on the way.
 
-Composite functions of torch run on intervals through their Python bodies, or through the ATen calls of their C++ kernels.
-Kernels treat grad mode and wrappers in ways that can silently drop the gradient of a weight, or mark a result as
-requiring grad though only its bounds do.
+Composite functions of torch run on intervals through their Python bodies, or through the ATen calls of their C++
+kernels. Kernels treat grad mode and wrappers in ways that can silently drop the gradient of a weight, or mark a result
+as requiring grad though only its bounds do.
 """
 
 import functools
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 from intervaltorch import GradientWarning, IntervalTensor, testing
 from intervaltorch._dispatch import _fallback
+from intervaltorch.testing._trees import flatten, map_tensors
 
 DOUBLE = {"dtype": torch.float64}
 
@@ -111,14 +112,14 @@ def test_gradients_of_parameters_and_boxes(function, inputs):
 @each_fallback
 def test_every_parameter_gets_a_gradient(function, inputs):
     """What torch differentiates on plain tensors, a bound differentiates too."""
-    tensors, rebuild = testing._trees.flatten(inputs)
+    tensors, rebuild = flatten(inputs)
     plain = [x.lower if isinstance(x, IntervalTensor) else x for x in tensors]
     leaves = [x.detach().clone().requires_grad_(x.is_floating_point()) for x in plain]
     expected = function(*rebuild(leaves), **keywords(function)).sum()
     reached = [g is not None for g in torch.autograd.grad(expected, floating(leaves), allow_unused=True)]
     leaves = [x.detach().clone().requires_grad_(x.is_floating_point()) for x in plain]
-    boxes = [x + IntervalTensor(-0.05 * torch.ones(()), 0.05 * torch.ones(())).to(y.dtype) if isinstance(y, IntervalTensor)
-             else x for x, y in zip(leaves, tensors)]  # fmt: skip
+    noise = IntervalTensor(torch.tensor(-0.05, **DOUBLE), torch.tensor(0.05, **DOUBLE))
+    boxes = [x + noise if isinstance(y, IntervalTensor) else x for x, y in zip(leaves, tensors, strict=True)]
     result = function(*rebuild(boxes), **keywords(function))
     for bound in (result.lower, result.upper):
         gradients = torch.autograd.grad(bound.sum(), floating(leaves), allow_unused=True, retain_graph=True)
@@ -133,13 +134,13 @@ def floating(tensors):
 @pytest.mark.parametrize("grad", [True, False], ids=["grad", "no_grad"])
 def test_no_wrapper_requires_grad(function, inputs, grad):
     """Results are fresh wrappers; autograd's marks are on their bounds, and only in grad mode."""
-    tensors, rebuild = testing._trees.flatten(inputs)
+    tensors, rebuild = flatten(inputs)
     inputs = rebuild([x if isinstance(x, IntervalTensor) else parameter(x) for x in tensors])
     with torch.set_grad_enabled(grad):
         result = function(*inputs, **keywords(function))
     assert type(result) is IntervalTensor
     assert not c_requires_grad(result) and c_grad_fn(result) is None
-    tracked = grad and any(x.requires_grad for x in testing._trees.flatten(inputs)[0])
+    tracked = grad and any(x.requires_grad for x in flatten(inputs)[0])
     assert result.lower.requires_grad == result.upper.requires_grad == tracked
 
 
@@ -169,7 +170,7 @@ def test_bounds_do_not_depend_on_grad_mode(function, inputs):
 
 @each_fallback
 def test_encloses(function, inputs):
-    single = testing._trees.map_tensors(lambda x: x.float() if x.is_floating_point() else x, inputs)
+    single = map_tensors(lambda x: x.float() if x.is_floating_point() else x, inputs)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*guessed error budget")
         testing.check_sound(function, *single, **keywords(function))

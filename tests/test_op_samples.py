@@ -125,7 +125,7 @@ def test_encloses_or_refuses(op):
         pytest.skip(str(refused[0]) if refused else "no floating argument")
 
 
-# --- gradients, points, infinite boxes, other spellings ----------------------------------------------------------------
+# --- gradients, points, infinite boxes, other spellings ---------------------------------------------------------------
 
 
 def first_enclosure(op):

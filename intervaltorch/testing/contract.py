@@ -258,9 +258,9 @@ def _assert_encloses(result: Any, value: Any, function: Function, args: Any, kwa
 def _meets(result: Any, value: Any, function: Function, args: Any, kwargs: Any) -> bool:
     """Whether the exact value may lie in the result though its float64 approximation does not.
 
-    The exact value lies in the outward float64 box at this point. That box must be thin and near the approximation, whose
-    own error is then what puts it outside; and it must meet the result. Bounds that commit no rounding error, such as the
-    range of the values in attention, need this.
+    The exact value lies in the outward float64 box at this point. That box must be thin and near the approximation,
+    whose own error is then what puts it outside; and it must meet the result. Bounds that commit no rounding error,
+    such as the range of the values in attention, need this.
     """
     tensors, rebuild = flatten(to_float64((args, kwargs)))
     points, named = rebuild([IntervalTensor.point(x) if x.dtype.is_floating_point else x for x in tensors])

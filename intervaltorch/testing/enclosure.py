@@ -35,7 +35,8 @@ def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> Non
         >>> assert_encloses(X * X, torch.tensor([0.25, 0.0]))
         >>> assert_encloses(X, torch.tensor([0.5, 1.5]), what="X")
         Traceback (most recent call last):
-        AssertionError: X does not enclose 1 of 2 values: at index (1,) the box is [-1, 1], the value is 1.5, outside by 0.5
+        AssertionError: X does not enclose 1 of 2 values: at index (1,) the box is [-1, 1], the value is 1.5,
+        outside by 0.5
     """
     if isinstance(result, dict):
         _same(set(result), set(value), what, "keys")
