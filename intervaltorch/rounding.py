@@ -192,22 +192,24 @@ def _check_precision(dtype: torch.dtype) -> None:
         raise UnprovenOpError(f"outward bounds cannot be claimed: {reason}", remedy, 'or use rounding("nearest")')
 
 
-def down(y: Tensor, error: Tensor | float) -> Tensor:
-    """Return a number at most y - error, as a constant shift for autograd.
+def down(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
+    """Return a number at most y - error, as a constant shift for autograd; -inf where either is NaN.
 
     The subtraction commits half an ulp of its result, at most u(|y| + error); the caller's `error` must
-    contain a full eps·|y| + tiny for it, as `slack` does. Where y overflowed to +inf the real value may be finite, so
-    the bound is the largest finite number; -inf stays.
+    contain a full eps·|y| + tiny for it, as `slack` does. Where y overflowed to +inf the real value may be finite: it
+    is at least the largest finite number less the relative error of y, which `overflow` must exceed.
     """
     lower = y - error
-    lower.detach().nan_to_num_(nan=torch.finfo(lower.dtype).max, posinf=inf, neginf=-inf)
+    largest = torch.finfo(lower.dtype).max * (1 - overflow)
+    lower.detach().nan_to_num_(nan=-inf, posinf=largest, neginf=-inf)
     return lower
 
 
-def up(y: Tensor, error: Tensor | float) -> Tensor:
+def up(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
     """Return a number at least y + error; the mirror image of `down`."""
     upper = y + error
-    upper.detach().nan_to_num_(nan=-torch.finfo(upper.dtype).max, posinf=inf, neginf=-inf)
+    largest = torch.finfo(upper.dtype).max * (1 - overflow)
+    upper.detach().nan_to_num_(nan=inf, posinf=inf, neginf=-largest)
     return upper
 
 
@@ -216,11 +218,11 @@ def slack(y: Tensor, budget: Budget, x: Tensor | None = None) -> Tensor:
     """Return the error of a computed y by its budget, and one eps·|y| + tiny for `down` and `up`.
 
     The products and sums here are of non-negative terms and err by less than 8u relative to their value,
-    which the factor 1 + 8 eps covers.
+    which the factor 1 + 8 eps covers. Of an overflowed y it is the error of the largest finite number.
     """
     info = torch.finfo(y.dtype)
     room = 1 + 8 * info.eps
-    error = y.abs().mul_((budget.relative + 1) * info.eps * room)
+    error = y.abs().clamp_(max=info.max).mul_((budget.relative + 1) * info.eps * room)
     if budget.input and x is not None:
         error = error + x.abs() * (budget.input * info.eps * room)
     return error.add_((budget.absolute + 1) * info.tiny * room)
@@ -246,8 +248,12 @@ def widen(
     """
     if budget == EXACT or not lower.dtype.is_floating_point:
         return lower, upper
-    lower = down(lower, slack(lower, budget, at_lower))
-    upper = up(upper, slack(upper, budget, at_upper))
+    # A correctly rounded result only overflows beyond the largest number.
+    overflow = (
+        0.0 if budget.relative <= 0.5 and not budget.input else (budget.relative + 8) * torch.finfo(lower.dtype).eps
+    )
+    lower = down(lower, slack(lower, budget, at_lower), overflow)
+    upper = up(upper, slack(upper, budget, at_upper), overflow)
     if image[0] > -inf:
         least = neighbour(image[0], lower.dtype, -inf)
         lower.detach().clamp_(min=least)
