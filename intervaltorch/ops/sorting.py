@@ -20,7 +20,8 @@ from .. import rounding
 from .._registry import Box
 from .._undecided import Undecided
 from ..rounding import EXACT
-from ._families import as_box, both, check_domain, hull, rule
+from ._boxes import as_box, both, check_domain, hull, unbounded
+from ._families import rule
 from .arithmetic import add, mul
 
 _RECORD: dict[str, Any] = {"family": "order statistic", "budget": EXACT, "proven": True}
@@ -224,14 +225,16 @@ def _quantile(name: str) -> None:
         if isinstance(q, Box):
             check_domain(name, q, (0.0, 1.0))
         ends = [function(*end, dim, keepdim, interpolation=interpolation) for end in zip(x, fractions, strict=True)]
+        # Between infinite entries torch interpolates to NaN.
+        values = unbounded(*ends)
         if not rounding.outward():
-            return Box(*ends)
+            return values
         ordered = both(lambda x: (x.flatten() if dim is None else x.movedim(dim, 0)).sort(0).values, x)
         low, high = (
             [_at_rank(ordered, Fraction(fraction), interpolation) for fraction in _numbers(end)] for end in fractions
         )
         lower, upper = torch.stack([box.lower for box in low]), torch.stack([box.upper for box in high])
-        return hull(Box(*ends), Box(lower.reshape(ends[0].shape), upper.reshape(ends[0].shape)))
+        return hull(values, Box(lower.reshape(ends[0].shape), upper.reshape(ends[0].shape)))
 
     rule(name, formula=r"x_{(1 + q (n - 1))}", family="order statistic", proven=True)(enclose)
 
