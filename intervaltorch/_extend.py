@@ -15,7 +15,8 @@ from torch.overrides import get_overridable_functions, handle_torch_function, ha
 from . import _compat, rounding
 from ._registry import OPS, Box, Op, add_op, spellings
 from .errors import RegistrationError, UnsupportedOpError
-from .ops._families import check_domain, map_boxes, spanned
+from .ops._boxes import check_domain, map_boxes
+from .ops._families import spanned
 from .rounding import Budget
 
 __all__ = ["register"]

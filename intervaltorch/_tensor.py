@@ -19,7 +19,7 @@ from ._registry import Box
 from ._sets import SetOperations, hull, intersection
 from ._validation import check_bounds, check_clip, check_plain, check_radius
 from .errors import UndecidedError, UnsupportedOpError
-from .ops._families import decided
+from .ops._boxes import decided
 from .ops.arithmetic import operand
 
 __all__ = ["IntervalTensor", "hull", "intersection"]

@@ -16,128 +16,12 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box, Op, add_op, spelled, spellings
-from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
+from ._boxes import both, check_domain, lower_of, map_boxes, unbounded, upper_of
 
 inf = math.inf
 
 Rule = Callable[..., Any]
-
-
-# --- boxes ------------------------------------------------------------------------------------------------------------
-
-
-def as_box(x: Any) -> Box:
-    """Return a box as it is, and a tensor or number as the box of that one point."""
-    return x if isinstance(x, Box) else Box(x, x)
-
-
-def map_boxes(pick: Callable[[Box], Any], args: Any) -> Any:
-    """Replace every box in nested tuples, lists and dicts by `pick(box)`."""
-    if isinstance(args, Box):
-        return pick(args)
-    if isinstance(args, dict):
-        return {key: map_boxes(pick, value) for key, value in args.items()}
-    if type(args) in (tuple, list):
-        return type(args)([map_boxes(pick, value) for value in args])
-    return args
-
-
-def zip_boxes(lower: Any, upper: Any) -> Any:
-    """Pair the results of a function at both ends, whatever tuples and lists hold them."""
-    if isinstance(lower, Tensor):
-        return Box(lower, upper)
-    if isinstance(lower, (tuple, list)):
-        paired = [zip_boxes(a, b) for a, b in zip(lower, upper)]
-        return (
-            type(lower)(paired) if type(lower) in (tuple, list) or hasattr(lower, "n_fields") else type(lower)(*paired)
-        )
-    return lower
-
-
-def lower_of(box: Box) -> Tensor:
-    """Pick the lower bound."""
-    return box.lower
-
-
-def upper_of(box: Box) -> Tensor:
-    """Pick the upper bound."""
-    return box.upper
-
-
-def hull(x: Box, y: Box) -> Box:
-    """The smallest box around both."""
-    return Box(torch.minimum(x.lower, y.lower), torch.maximum(x.upper, y.upper))
-
-
-def intersect(x: Box, y: Box) -> Box:
-    """The points in both boxes; only for boxes that are known to share the value sought."""
-    return Box(torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper))
-
-
-def unbounded(lower: Tensor, upper: Tensor) -> Box:
-    """Replace NaN bounds of fresh tensors by -inf and +inf: nothing is known there."""
-    untracked(lower).nan_to_num_(-inf, inf, -inf)
-    untracked(upper).nan_to_num_(inf, inf, -inf)
-    return Box(lower, upper)
-
-
-def untracked(x: Tensor) -> Tensor:
-    """The same memory outside the autograd graph, to correct a fresh result that autograd does not keep."""
-    return x.detach() if x.requires_grad else x
-
-
-def decided(mask: Any, what: str) -> Any:
-    """Return the plain tensor that a Boolean box equals everywhere, or refuse.
-
-    Raises:
-        UndecidedError: if some entry may be either.
-    """
-    if not isinstance(mask, Box):
-        return mask
-    undecided = mask.lower != mask.upper
-    count = int(undecided.sum())
-    if count:
-        first = tuple(undecided.nonzero()[0].tolist())
-        raise UndecidedError(
-            f"{what} depends on the point of the box",
-            f"{count} of {undecided.numel()} entries are undecided, the first at index {first}",
-            "use torch.where, which takes the hull of both branches, or bisect the box",
-        )
-    return mask.lower
-
-
-# --- domains ----------------------------------------------------------------------------------------------------------
-
-
-def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> None:
-    """Refuse a box some of whose points lie outside the closed domain of a function.
-
-    Raises:
-        DomainError: with the first offending index, its bounds, and how to stay inside.
-    """
-    l, u = as_box(x)
-    low, high = domain
-    if not isinstance(l, Tensor) or torch.compiler.is_compiling():
-        return
-    outside = (l < low) | (u > high) if high < inf else l < low
-    if low == -inf:
-        outside = u > high
-    if not bool(outside.any()):
-        return
-    first = tuple(outside.nonzero()[0].tolist())
-    raise DomainError(
-        f"a box leaves the domain [{low:g}, {high:g}] of {op_name}",
-        f"{int(outside.sum())} of {outside.numel()} entries do, the first at index {first}: "
-        f"[{l[first].item():.9g}, {u[first].item():.9g}]",
-        f"some of its points give NaN; clamp the argument first, as in x.clamp({_clamp_hint(domain)}); "
-        "a branch guarded by torch.where still meets the whole box",
-    )
-
-
-def _clamp_hint(domain: tuple[float, float]) -> str:
-    ends = zip(("min", "max"), domain)
-    return ", ".join(f"{name}={end:g}" for name, end in ends if math.isfinite(end))
 
 
 # --- registration -----------------------------------------------------------------------------------------------------
@@ -399,13 +283,6 @@ def _contains_period(l: Tensor, u: Tensor, point: float, period: float = 2 * mat
 
 
 # --- structural operations --------------------------------------------------------------------------------------------
-
-
-def both(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Apply a function to the lower bounds and to the upper bounds."""
-    lower = function(*map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
-    upper = function(*map_boxes(upper_of, args), **map_boxes(upper_of, kwargs))
-    return zip_boxes(lower, upper)
 
 
 def structural(*names: Any, functional: bool = True, note: str = "", by: Rule = both) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
-from ._families import as_box, untracked
+from ._boxes import as_box, untracked
 
 Operand = Any  # Box, tensor or number
 

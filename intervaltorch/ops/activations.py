@@ -17,7 +17,8 @@ from .. import rounding
 from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import EXACT, Budget
-from ._families import as_box, increasing, piecewise_monotone, rule, spanned
+from ._boxes import as_box
+from ._families import increasing, piecewise_monotone, rule, spanned
 from ._operands import Operand, operand, widened
 from .arithmetic import clamp, div, mul
 from .elementwise import expm1, sigmoid

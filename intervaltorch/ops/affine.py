@@ -23,7 +23,8 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ._families import rule, untracked
+from ._boxes import untracked
+from ._families import rule
 from .arithmetic import add, mul
 
 inf = math.inf

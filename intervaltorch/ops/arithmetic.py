@@ -12,7 +12,8 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT, Budget
-from ._families import as_box, decreasing, increasing, piecewise_monotone, rule, unbounded
+from ._boxes import as_box, unbounded
+from ._families import decreasing, increasing, piecewise_monotone, rule
 from ._operands import SUM, Operand, as_tensors, operand, operands, widened
 
 # --- sums ---------------------------------------------------------------------------------------------------

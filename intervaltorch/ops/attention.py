@@ -17,7 +17,8 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..errors import UnsupportedOpError
-from ._families import as_box, both, decided, intersect, rule
+from ._boxes import as_box, both, decided, intersect
+from ._families import rule
 from .affine import finite, matmul
 from .arithmetic import add, mul, operand
 from .softmax import softmax_box

@@ -10,7 +10,8 @@ from .._escapes import escape
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ..rounding import EXACT
-from ._families import as_box, decided, inf, rule
+from ._boxes import as_box, decided
+from ._families import inf, rule
 from .arithmetic import add, mul, operands, sub
 
 _RECORD: dict[str, Any] = {"family": "comparison", "budget": EXACT, "proven": True}

@@ -15,15 +15,8 @@ from torch import Tensor
 
 from .._registry import Box
 from ..rounding import Budget
-from ._families import (
-    _contains_period,
-    check_domain,
-    decreasing,
-    increasing,
-    periodic,
-    piecewise_monotone,
-    rule,
-)
+from ._boxes import check_domain
+from ._families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
 from ._operands import Operand, as_tensors, operand, operands, widened
 from .arithmetic import clamp, corners, sub
 

@@ -17,7 +17,8 @@ from .. import rounding
 from .._registry import Box
 from ..errors import DomainError, UndecidedError, UnsupportedOpError
 from ..rounding import EXACT
-from ._families import as_box, both, decided, map_boxes, rule, structural
+from ._boxes import as_box, both, decided, map_boxes
+from ._families import rule, structural
 from .arithmetic import operand
 from .comparisons import _truth
 

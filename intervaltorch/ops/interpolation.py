@@ -23,7 +23,8 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box, spellings
 from ..errors import UnsupportedOpError
-from ._families import both, rule, structural
+from ._boxes import both
+from ._families import rule, structural
 from .affine import finite
 from .arithmetic import operand
 

@@ -16,7 +16,8 @@ from .. import rounding
 from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
-from ._families import as_box, check_domain, hull, rule
+from ._boxes import as_box, check_domain, hull
+from ._families import rule
 from ._operands import rounded
 from .arithmetic import mul, sub
 from .moments import magnitudes, vector_norm

@@ -9,7 +9,8 @@ import torch
 
 from .._registry import Box, Op, add_op, spelled, spellings
 from ..rounding import EXACT
-from ._families import as_box, lower_of, map_boxes, rule
+from ._boxes import as_box, lower_of, map_boxes
+from ._families import rule
 
 
 def _ask(function: Any, *args: Any, **kwargs: Any) -> Any:

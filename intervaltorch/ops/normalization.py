@@ -28,7 +28,8 @@ from .. import rounding
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
-from ._families import as_box, rule
+from ._boxes import as_box
+from ._families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import deviations, magnitudes, var, vector_norm
 from .reductions import ONE, above, below, mean, size_of_reduction, sum_budget

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
-from ._families import as_box, check_domain, hull, rule, unbounded
+from ._boxes import as_box, check_domain, hull, unbounded
+from ._families import rule
 from ._operands import Operand, as_tensors, operand, operands, widened
 from .arithmetic import absolute, add, corners, div, mul, reciprocal, square, sub
 from .elementwise import exp, exp2, log, log1p, sqrt

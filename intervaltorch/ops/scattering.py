@@ -13,7 +13,8 @@ from torch import Tensor
 
 from .._registry import Box
 from ..errors import UnsupportedOpError
-from ._families import as_box, both, rule
+from ._boxes import as_box, both
+from ._families import rule
 from .arithmetic import mul
 from .indexing import _EXACT, _RECORD, cast, decided_index, value_box
 from .pooling import summed

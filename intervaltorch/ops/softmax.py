@@ -20,7 +20,8 @@ from .. import rounding
 from .._registry import Box
 from ..errors import DomainError
 from ..rounding import Budget
-from ._families import rule, untracked
+from ._boxes import untracked
+from ._families import rule
 from .reductions import floating
 
 

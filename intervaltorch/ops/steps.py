@@ -12,7 +12,8 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT
-from ._families import as_box, decreasing, increasing, rule, unbounded
+from ._boxes import as_box, unbounded
+from ._families import decreasing, increasing, rule
 from ._operands import Operand, as_tensors, operands, widened
 from .arithmetic import absolute, div, mul, sub
 

@@ -12,7 +12,8 @@ from .. import rounding
 from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
 from ..rounding import CORRECTLY_ROUNDED
-from ._families import both, lower_of, map_boxes, rule, structural, upper_of
+from ._boxes import both, lower_of, map_boxes, upper_of
+from ._families import rule, structural
 from .arithmetic import operand
 
 _SHAPES = (
