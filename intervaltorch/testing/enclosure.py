@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._tensor import IntervalTensor
-from ..errors import UndecidedError
+from .._undecided import Undecided
 
 __all__ = ["assert_encloses"]
 
@@ -48,27 +48,19 @@ def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> Non
         _same(len(result), len(value), what, "length")
         for position, (item, point) in enumerate(zip(result, value)):
             assert_encloses(item, point, what=f"{what}[{position}]")
+    elif isinstance(result, Undecided):
+        _same(tuple(result.shape), tuple(value.shape), what, "shape")
     elif isinstance(result, IntervalTensor):
         _assert_inside(result.lower, result.upper, torch.as_tensor(value), what)
     elif isinstance(result, (Tensor, numbers.Number)):
         _assert_inside(torch.as_tensor(result), torch.as_tensor(result), torch.as_tensor(value), what)
-    elif not _is_undecided(result) and result != value:
+    elif result != value:
         raise AssertionError(f"{what} is {result!r}, but the value is {value!r}")
 
 
 def _same(result: Any, value: Any, what: str, aspect: str) -> None:
     if result != value:
         raise AssertionError(f"{what} has {aspect} {result}, but the value has {value}")
-
-
-def _is_undecided(result: Any) -> bool:
-    try:
-        torch.as_tensor(result)
-    except UndecidedError:
-        return True
-    except Exception:
-        return False
-    return False
 
 
 @torch.no_grad()

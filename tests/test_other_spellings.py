@@ -1,0 +1,156 @@
+"""Functions that neither have one argument nor appear among torch's samples: private spellings, ATen names, properties.
+
+With `test_contract.py` and `test_op_samples.py` they make up the whole table, which the last test checks: registering
+an op without testing it fails.
+"""
+
+import warnings
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing._internal.common_methods_invocations import op_db
+
+import intervaltorch as it
+from intervaltorch import IntervalTensor, testing
+from intervaltorch._registry import OPS
+from tests.table import UNARY
+
+aten, private = torch.ops.aten, torch._C._nn
+
+
+def ball(*shape):
+    return IntervalTensor.from_ball(torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))), 0.1)
+
+
+def plain(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1 + sum(shape)))
+
+
+def box(lower, upper):
+    return IntervalTensor(torch.tensor(lower), torch.tensor(upper))
+
+
+CASES = [
+    (aten.convolution, (ball(1, 2, 4, 4), plain(3, 2, 2, 2), plain(3), [1, 1], [0, 0], [1, 1], False, [0, 0], 1)),
+    (aten.convolution, (ball(1, 2, 4, 4), plain(2, 3, 2, 2), None, [2, 1], [0, 0], [1, 1], True, [1, 0], 1)),
+    (torch.Tensor.__rfloordiv__, (box([1.5, -3.0], [1.9, -2.5]), 5.0)),
+    (F.scaled_dot_product_attention, (ball(1, 3, 4), ball(1, 3, 4), ball(1, 3, 4))),
+    (aten.scaled_dot_product_attention, (ball(1, 3, 4), plain(1, 3, 4), plain(1, 3, 4))),
+    (aten._softmax, (ball(2, 3), -1, False)),
+    (aten._log_softmax, (ball(2, 3), -1, False)),
+    (aten._safe_softmax, (ball(2, 3), -1)),
+    (aten._unsafe_index_put, (ball(4, 3), [torch.tensor([0, 2])], ball(2, 3))),
+    (aten._unsafe_index_put, (ball(4, 3), [torch.tensor([0, 0])], plain(2, 3), True)),
+    (aten.copy, (ball(2, 3), ball(3))),
+    (aten.copy, (plain(2, 3), ball(3))),
+    (torch.Tensor.fill_diagonal_, (ball(3, 3), 0.5)),
+    (torch.Tensor.__getitem__, (ball(3, 3), (slice(1, None), [0, 2]))),
+    (torch.Tensor.__getitem__, (ball(3), torch.tensor([True, False, True]))),
+    (aten.index, (ball(3, 3), [None, torch.tensor([2, 0])])),
+    (private.upsample_linear1d, (ball(1, 2, 3), [5], True)),
+    (private.upsample_bilinear2d, (ball(1, 2, 3, 3), [5, 4], False)),
+    (private.upsample_bicubic2d, (ball(1, 2, 3, 3), [5, 4], False)),
+    (private._upsample_bicubic2d_aa, (ball(1, 1, 6, 6), [3, 4], False)),
+    (private.upsample_trilinear3d, (ball(1, 1, 2, 2, 3), [3, 4, 4], False)),
+    (private.upsample_nearest1d, (ball(1, 2, 3), [5])),
+    (private.upsample_nearest2d, (ball(1, 2, 3, 3), [5, 4])),
+    (private.upsample_nearest3d, (ball(1, 1, 2, 2, 3), [3, 4, 4])),
+    (private._upsample_nearest_exact1d, (ball(1, 2, 3), [5])),
+    (private._upsample_nearest_exact2d, (ball(1, 2, 3, 3), [5, 4])),
+    (private._upsample_nearest_exact3d, (ball(1, 1, 2, 2, 3), [3, 4, 4])),
+    (private.reflection_pad1d, (ball(1, 2, 3), [1, 2])),
+    (private.reflection_pad2d, (ball(1, 1, 3, 3), [1, 2, 0, 1])),
+    (private.reflection_pad3d, (ball(1, 1, 2, 3, 3), [1, 2, 0, 1, 1, 1])),
+    (private.replication_pad1d, (ball(1, 2, 3), [1, 2])),
+    (private.replication_pad2d, (ball(1, 1, 3, 3), [1, 2, 0, 1])),
+    (private.replication_pad3d, (ball(1, 1, 2, 3, 3), [1, 2, 0, 1, 1, 1])),
+    (private._pad_circular, (ball(1, 1, 3, 3), [1, 2, 0, 1])),
+    (private.binary_cross_entropy, (box([0.2, 0.5], [0.3, 0.9]), torch.tensor([0.0, 0.7]), None, 1)),
+    (aten.binary_cross_entropy, (box([0.2, 0.5], [0.3, 0.9]), torch.tensor([0.0, 0.7]), None, 2)),
+    (private.huber_loss, (ball(3), plain(3), 1, 0.5)),
+    (private.smooth_l1_loss, (ball(3), ball(3), 2, 0.5)),
+    (aten._native_batch_norm_legit_no_training, (ball(3, 2), plain(2), plain(2), plain(2), plain(2).abs(), 0.1, 1e-3)),
+    (torch.instance_norm, (ball(2, 3, 4), plain(3), plain(3), None, None, True, 0.1, 1e-5, False)),
+    (F.adaptive_max_pool1d_with_indices, (ball(1, 2, 5), 2)),
+    (F.adaptive_max_pool2d_with_indices, (ball(1, 2, 4, 5), 2)),
+    (F.adaptive_max_pool3d_with_indices, (ball(1, 1, 2, 4, 3), 2)),
+    (F.max_pool1d_with_indices, (ball(1, 2, 5), 2)),
+    (F.max_pool2d_with_indices, (ball(1, 2, 4, 5), 2, 1)),
+    (F.max_pool3d_with_indices, (ball(1, 1, 2, 4, 3), 2, 1)),
+    (private.col2im, (ball(1, 4, 9), [4, 4], [2, 2], [1, 1], [0, 0], [1, 1])),
+    (F.rrelu, (ball(4),)),
+    (F.dropout, (ball(4), 0.5, False)),
+    (F.alpha_dropout, (ball(4), 0.5, False)),
+    (F.feature_alpha_dropout, (ball(1, 4), 0.5, False)),
+    (torch.feature_dropout, (ball(1, 4), 0.5, False)),
+    (torch.native_dropout, (ball(4), 0.5, False)),
+    (aten._to_copy, (ball(3),)),
+    (aten._reshape_alias, (ball(2, 3), [3, 2], [2, 1])),
+    (aten._reshape_alias_copy, (ball(2, 3), [3, 2], [2, 1])),
+    (aten._unsafe_view, (ball(2, 3), [3, 2])),
+    (aten.alias, (ball(3),)),
+    (aten.detach, (ball(3),)),
+    (aten.detach_copy, (ball(3),)),
+    (torch.Tensor.detach_, (ball(3),)),
+    (aten.lift_fresh, (ball(3),)),
+    (aten.lift_fresh_copy, (ball(3),)),
+    (aten.select_copy, (ball(2, 3), 1, 0)),
+    (aten.slice_copy, (ball(2, 3), 1, 0, 2)),
+    (aten.split_copy, (ball(2, 3), 1)),
+    (torch.unsafe_split_with_sizes, (ball(2, 3), [1, 1])),
+    (aten.embedding, (ball(4, 3), torch.tensor([0, 2]))),
+    (torch.concat, ([ball(2, 3), plain(2, 3)],)),
+    (torch.concatenate, ([ball(2, 3), plain(2, 3)], 1)),
+    (torch.row_stack, ([ball(3), plain(3)],)),
+    (torch.adjoint, (ball(2, 3),)),
+    (torch.moveaxis, (ball(2, 3), 0, 1)),
+    (torch.swapaxes, (ball(2, 3), 0, 1)),
+    (torch.swapdims, (ball(2, 3), 0, 1)),
+    (torch.Tensor.T.__get__, (ball(2, 3),)),
+    (torch.Tensor.H.__get__, (ball(2, 3),)),
+    (torch.Tensor.mT.__get__, (ball(2, 3),)),
+    (torch.Tensor.mH.__get__, (ball(2, 3),)),
+    (torch.Tensor.real.__get__, (ball(2, 3),)),
+    (torch.Tensor.cpu, (ball(2, 3),)),
+    (torch.Tensor.type_as, (ball(2, 3), plain(1))),
+]
+
+ELSEWHERE = {
+    "__setitem__": "tests of writing by index",
+    "_local_scalar_dense": "a question with a Python answer: test_control_flow.py",
+    "is_nonzero": "a question with a Python answer: test_control_flow.py",
+    "slice_inverse": "its tensors share memory that a box does not have",
+    "new_tensor": "makes a tensor from data",
+    "cuda": "needs a GPU",
+    "pin_memory": "needs a GPU",
+    "type": "a dtype in, a string out: tests of conversions",
+}
+
+
+def title(case):
+    owner = getattr(getattr(case, "__self__", None), "__name__", "")
+    return f"{owner}{getattr(case, '__name__', '')}" if callable(case) else ""
+
+
+@pytest.mark.parametrize("function, inputs", CASES, ids=title)
+def test_contract(function, inputs):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        testing.check_sound(function, *inputs)
+        testing.check_result(function, *inputs)
+        testing.check_nested(function, *inputs)
+
+
+def test_every_op_of_the_table_is_tested():
+    """Each op is elementwise in one argument, among torch's samples, above, or listed with the place of its tests."""
+    tested = {function for function, _ in CASES}
+    for info in op_db:
+        variants = (info.op, info.method_variant, info.inplace_variant, getattr(aten, info.aten_name or "", None))
+        tested.update(variant for variant in variants if isinstance(variant, type(torch.relu)) or variant in OPS)
+    named = {info.name.rpartition(".")[2] for info in op_db} | {function.__name__ for function, _ in CASES}
+    for op in it.supported_ops():
+        known = (
+            op in UNARY or op.name in named or op.name in ELSEWHERE or op.family in ("metadata", "refused", "random")
+        )
+        assert known or any(spelling.function in tested for spelling in op.spellings), f"nothing tests {op.name}"
