@@ -203,6 +203,8 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
         result = _compat.redispatch_function(function, types, _as_points(cls, args), _as_points(cls, kwargs))
     except UnsupportedOpError as error:
         raise _as_called(cls, error, function, args, kwargs) from error
+    except SystemError as error:  # some kernels, such as gru's, lose an exception that is raised inside them
+        raise unsupported(cls, function, args, kwargs) from error
     return _rewrap(cls, result, args)
 
 
@@ -278,12 +280,13 @@ def _no_place(function: Any, args: tuple, kwargs: dict[str, Any]) -> Unsupported
 
 
 def _as_called(cls: type, error: UnsupportedOpError, function: Any, args: tuple, kwargs: dict) -> UnsupportedOpError:
-    """Name the function that the user called, and the inner one that has no rule."""
+    """Name the function that the user called, and what stopped it inside; a refusal in its own words stays."""
     outer = unsupported(cls, function, args, kwargs)
-    inner = error.headline if error.headline.startswith("it needs ") else f"it needs {error.headline}"
-    outer.details.insert(1, inner.replace("it needs no interval rule for", "inside it, no rule for"))
+    if error.headline == outer.headline or not error.headline.startswith(("no interval rule", "aten.")):
+        return error
+    outer.details.insert(1, "inside it, " + error.headline.replace("no interval rule", "no rule"))
     outer.module_path = error.module_path
-    return outer if error.headline.startswith("no interval rule") and error.headline != outer.headline else error
+    return outer
 
 
 def _explain(cls: type, error: TypeError, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Exception:
