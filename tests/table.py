@@ -16,4 +16,10 @@ def takes_one_argument(op):
         return False
 
 
-UNARY = [op for op in it.supported_ops() if op.family in FAMILIES and takes_one_argument(op)]
+def is_built_in(op):
+    """Whether the op came with the library; what `register` adds is tested where it is added."""
+    return getattr(op.enclose, "__module__", "") != "intervaltorch._extend"
+
+
+BUILT_IN = [op for op in it.supported_ops() if is_built_in(op)]
+UNARY = [op for op in BUILT_IN if op.family in FAMILIES and takes_one_argument(op)]
