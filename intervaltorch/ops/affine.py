@@ -23,6 +23,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
+from ..errors import UnprovenOpError
 from ._boxes import untracked
 from ._families import rule
 from .arithmetic import add, mul
@@ -118,6 +119,8 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Box:
 
 
 def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: bool, *args: Any, **kwargs: Any) -> Box:
+    if rounding.outward():
+        _check_backend(_dtype(input))
     shape = (weight.lower if isinstance(weight, Box) else weight).shape
     # A transposed convolution's weight is (in, out/groups, ...): every input channel may meet every tap.
     terms = math.prod(shape[2:]) * (shape[0] if transposed else shape[1])
@@ -126,6 +129,16 @@ def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: 
         return function(x, w, b, *args, **kwargs)
 
     return affine(product, input, weight, bias, terms)
+
+
+def _check_backend(dtype: torch.dtype) -> None:
+    """Refuse float32 convolutions without oneDNN: what torch then takes uses Winograd's algorithm, which is no sum."""
+    if dtype is torch.float32 and not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        raise UnprovenOpError(
+            "outward bounds of float32 convolutions need the oneDNN backend",
+            "without it torch uses Winograd's algorithm, whose error exceeds that of a sum of products",
+            "set torch.backends.mkldnn.enabled = True, or convert inputs and model to float64",
+        )
 
 
 def _register_convolutions() -> None:

@@ -206,3 +206,15 @@ def test_interval_weights_and_biases():
 def test_wrong_shapes_raise_what_torch_raises():
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
         F.linear(IntervalTensor.point(torch.zeros(1, 3)), torch.zeros(2, 4))
+
+
+def test_convolutions_without_a_summing_backend_are_refused_outward():
+    x, weight = IntervalTensor.point(torch.ones(1, 1, 4, 4)), torch.ones(1, 1, 3, 3)
+    with torch.backends.mkldnn.flags(enabled=False):
+        F.conv2d(x, weight)
+        with it.rounding("outward"):
+            F.conv2d(x.double(), weight.double())
+            with pytest.raises(it.UnprovenOpError, match="oneDNN"):
+                F.conv2d(x, weight)
+    with it.rounding("outward"):
+        F.conv2d(x, weight)
