@@ -229,7 +229,7 @@ def _quantile(name: str) -> None:
         values = unbounded(*ends)
         if not rounding.outward():
             return values
-        ordered = both(lambda x: (x.flatten() if dim is None else x.movedim(dim, 0)).sort(0).values, x)
+        ordered = both(lambda x: (x.flatten() if dim is None or x.ndim == 0 else x.movedim(dim, 0)).sort(0).values, x)
         low, high = (
             [_at_rank(ordered, Fraction(fraction), interpolation) for fraction in _numbers(end)] for end in fractions
         )

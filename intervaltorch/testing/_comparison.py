@@ -27,9 +27,9 @@ def spanned(nearest: Any, outward: Any) -> Any:
     return rebuild([x.hull(y) if is_box(x) else x for x, y in zip(boxes, flatten(outward)[0], strict=True)])
 
 
-def gap(high: Tensor, low: Tensor) -> Tensor:
-    """How far the first exceeds the second; 0 where both are the same infinity."""
-    return (high.double() - low.double()).clamp(min=0).nan_to_num(nan=0.0)
+def gap(x: Tensor, y: Tensor) -> Tensor:
+    """How far two bounds are apart; 0 where both are the same infinity."""
+    return (x.double() - y.double()).abs().nan_to_num(nan=0.0)
 
 
 def with_constants(result: Any, value: Any, first: Any) -> Any:
@@ -53,10 +53,10 @@ def assert_gap_shrinks(outward: Any, nearest: Any, outward64: Any, nearest64: An
     """
     for wide, rough, wide64, rough64 in aligned(outward, nearest, outward64, nearest64):
         if wide.dtype is torch.float32 and wide64.dtype is torch.float64:
-            for name, sign in (("lower", -1), ("upper", 1)):
-                single = gap(sign * getattr(wide, name), sign * getattr(rough, name))
-                end, end64 = getattr(rough64, name), getattr(wide64, name)
-                small = gap(sign * end64, sign * end) <= 2.0**-20 * single + 2.0**-32 * (1 + end.abs())
+            for name in ("lower", "upper"):
+                end = getattr(rough64, name)
+                single, double = gap(getattr(wide, name), getattr(rough, name)), gap(getattr(wide64, name), end)
+                small = double <= 2.0**-20 * single + 2.0**-32 * (1 + end.abs())
                 assert_all(small, rough64, f"the {name} bound of nearest mode is off by more than rounding explains")
 
 

@@ -13,12 +13,15 @@ from .._undecided import Undecided
 
 __all__ = ["assert_encloses"]
 
+inf = float("inf")
+
 
 def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> None:
     """Check that every box of a result contains the corresponding value, without any tolerance.
 
     A plain tensor in the result stands for a value that is the same at every point of the input, so it must equal
-    the value. An index that is undecided (using it raises `UndecidedError`) claims nothing.
+    the value. An index that is undecided (using it raises `UndecidedError`) claims nothing. NaN, as of 0 / 0, is enclosed
+    only by the whole line, which claims nothing either.
 
     Args:
         result: an `IntervalTensor`, a tensor, a number, or a tuple, list or dict of them.
@@ -75,6 +78,8 @@ def _assert_inside(lower: Tensor, upper: Tensor, value: Tensor, what: str) -> No
         # Exact: every floating dtype is a subset of float64.
         lower, upper, value = lower.double(), upper.double(), value.double()
     missed = ~((lower <= value) & (value <= upper))
+    if value.dtype.is_floating_point:
+        missed &= ~(value.isnan() & (lower == -inf) & (upper == inf))
     if not bool(missed.any()):
         return
     index = tuple(missed.nonzero()[0].tolist())
