@@ -20,8 +20,8 @@ def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> Non
     """Check that every box of a result contains the corresponding value, without any tolerance.
 
     A plain tensor in the result stands for a value that is the same at every point of the input, so it must equal
-    the value. An index that is undecided (using it raises `UndecidedError`) claims nothing. NaN, as of 0 / 0, is enclosed
-    only by the whole line, which claims nothing either.
+    the value. An index that is undecided (using it raises `UndecidedError`) claims nothing. NaN, as of 0 / 0, is
+    enclosed only by the whole line, which claims nothing either.
 
     Args:
         result: an `IntervalTensor`, a tensor, a number, or a tuple, list or dict of them.
