@@ -42,7 +42,6 @@ class Preset(NamedTuple):
 _STAGED: dict[str, Any] = {
     "eps": 0.1,
     "lr": 1e-3,
-    "robust_lr": 7e-4,
     "plain": "12@0",
     # A jump from 0 to 0.01 multiplies the loss by 25 and empties the code for good; a ramp does not.
     "slight": "5@0 2@0..{eps} 5@{eps}",
@@ -64,8 +63,8 @@ PRESETS = {
         slight="50@0 50@0..{eps} 40@{eps}",
         robust="50@0 150@0..{eps} 60@{eps}",
     ),
-    "mnist": Preset(channels=1, size=28, latent=50, variance=0.5, **_STAGED),
-    "cifar10": Preset(channels=3, size=32, latent=50, variance=0.5, **_STAGED),
+    "mnist": Preset(channels=1, size=28, latent=50, variance=0.5, robust_lr=1.5e-3, **_STAGED),
+    "cifar10": Preset(channels=3, size=32, latent=50, variance=0.5, robust_lr=7e-4, **_STAGED),
 }
 
 
