@@ -5,7 +5,6 @@ alone and together with the others. `enclosed_ops.txt` lists the functions that 
 only for some arguments ("partly"); `python tests/test_op_samples.py` prints the list as it is now.
 """
 
-import functools
 import itertools
 import pathlib
 import warnings
@@ -132,9 +131,17 @@ def test_encloses_or_refuses(op):
 # --- gradients, points, infinite boxes, other spellings ---------------------------------------------------------------
 
 
-@functools.cache
 def first_enclosure(op):
     """The smallest variant with all tensors as boxes of positive width that encloses, or None."""
+    if op.full_name not in _FOUND:
+        _FOUND[op.full_name] = _first_enclosure(op)
+    return _FOUND[op.full_name]
+
+
+_FOUND = {}
+
+
+def _first_enclosure(op):
     found = []
     for args, kwargs in samples(op, 4):
         for boxes, named in list(variants(args, kwargs))[1::2][-1:]:
