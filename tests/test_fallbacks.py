@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from intervaltorch import GradientWarning, IntervalTensor, UnsupportedOpError, testing
+from intervaltorch import GradientWarning, IntervalTensor, testing
 from intervaltorch._dispatch import _fallback
 from intervaltorch.testing._trees import flatten, map_tensors
 
@@ -271,10 +271,3 @@ def test_parameters_of_modules_get_gradients(make, training):
     (result.upper * weights(*result.shape) - result.lower).sum().backward()
     for path, value in module.named_parameters():
         assert value.grad is not None and bool(value.grad.isfinite().all()), path
-
-
-@pytest.mark.parametrize("kind", [torch.nn.RNN, torch.nn.GRU, torch.nn.LSTM])
-def test_recurrent_kernels_refuse_by_name(kind):
-    x = IntervalTensor.from_ball(torch.zeros(2, 3, 4), 0.1)
-    with pytest.raises(UnsupportedOpError, match=f"for torch.{kind.__name__.lower()}"):
-        kind(4, 5)(x)
