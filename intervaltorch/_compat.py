@@ -26,6 +26,7 @@ __all__ = [
     "overload_packet",
     "readable",
     "redispatch_function",
+    "stft_kernel",
     "tracing",
     "tree_leaves",
     "tree_map",
@@ -131,5 +132,8 @@ def inside_custom_function() -> bool:
         frame = frame.f_back  # type: ignore[assignment]
     return False
 
+
+stft_kernel = torch._VF.stft  # type: ignore[attr-defined]
+"""What `torch.stft` calls once it has padded a plain signal; it alone sees that the window is a box."""
 
 _AUTOGRAD_FUNCTION_FILE = torch.autograd.function.__file__

@@ -7,8 +7,9 @@ to a decomposition of torch; or it is refused by name. The class of interval ten
 from __future__ import annotations
 
 import inspect
+import itertools
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -90,8 +91,9 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
         return _run_in_place(cls, spelling, args, kwargs)
     boxes = [arg._box if type(arg) is cls else unwrap(cls, arg) for arg in args]  # type: ignore[attr-defined]
     named = {name: unwrap(cls, value) for name, value in kwargs.items()} if kwargs else kwargs
+    enclose = _rule_for(cls, spelling, (boxes, named), args, kwargs)
     try:
-        result = spelling.enclose(*boxes, **named)
+        result = enclose(*boxes, **named)
     except TypeError as error:
         raise _explain(cls, error, spelling, args, kwargs) from error
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
@@ -106,6 +108,32 @@ def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[b
         return bool(args[position]), args[:position] + args[position + 1 :], kwargs
     rest = dict(kwargs)
     return bool(rest.pop("inplace", False)), args, rest
+
+
+def _rule_for(cls: type, spelling: Spelling, values: Any, args: tuple, kwargs: dict[str, Any]) -> Callable[..., Any]:
+    """The rule for these arguments: complex numbers have one of their own, or are refused by name."""
+    if not _has_complex(values):
+        return spelling.enclose
+    if spelling.op.complex is not None:
+        return spelling.op.complex(spelling.enclose)
+    refusal = unsupported(cls, spelling.function, args, kwargs)
+    refusal.headline = f"the interval rule of {spelled(spelling.function)} is for real numbers"
+    refusal.details[1:] = ["bound the parts: x.real, x.imag and x.abs() are boxes of real numbers"]
+    raise refusal
+
+
+def _has_complex(value: Any) -> bool:
+    """Whether there is a complex tensor, box, number or dtype among arguments."""
+    kind = type(value)
+    if kind is Box:
+        return value.lower.is_complex()
+    if kind is tuple or kind is list:
+        return any(map(_has_complex, value))
+    if kind is dict:
+        return any(map(_has_complex, value.values()))
+    if isinstance(value, (Tensor, torch.dtype)):
+        return value.is_complex if isinstance(value, torch.dtype) else value.is_complex()
+    return kind is complex
 
 
 def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -125,8 +153,9 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
         clones[id(box)] = Box(box.lower.clone(), box.upper.clone())
     boxes = [unwrap(cls, arg, clones) for arg in args]
     named = {key: unwrap(cls, value, clones) for key, value in kwargs.items()}
+    enclose = _rule_for(cls, spelling, (boxes, named), args, kwargs)
     try:
-        result = spelling.enclose(*boxes, **named)
+        result = enclose(*boxes, **named)
     except TypeError as error:
         raise _explain(cls, error, spelling, args, kwargs) from error
     write(box, result)
@@ -151,6 +180,10 @@ def write(box: Box, result: Any) -> None:
         raise RuntimeError(
             "a leaf box that requires grad is being used in an in-place operation: use the other one, or clone it"
         )
+    if lower.is_complex():  # part by part
+        sides = map(torch.view_as_real, (box.lower, box.upper, lower, upper))
+        write(Box(*itertools.islice(sides, 2)), Box(*sides))
+        return
     lower, upper = rounding.cast(lower, upper, box.lower.dtype)
     box.lower.copy_(lower)
     box.upper.copy_(upper)
@@ -215,7 +248,7 @@ def _as_points(cls: type, value: Any) -> Any:
     """
     if not rounding.outward():
         return value
-    if isinstance(value, Tensor) and not isinstance(value, cls) and value.is_floating_point():
+    if isinstance(value, Tensor) and not isinstance(value, cls) and (value.is_floating_point() or value.is_complex()):
         return cls._wrap(Box(value, value))  # type: ignore[attr-defined]
     if type(value) in (tuple, list):
         return type(value)([_as_points(cls, item) for item in value])

@@ -23,7 +23,7 @@ def format_box(name: str, box: Box) -> str:
     extras = [f"size={tuple(lower.shape)}"] if hidden and lower.shape != (0,) else []
     if lower.device.type != "cpu":
         extras.append(f"device='{lower.device}'")
-    if lower.dtype not in (torch.bool, torch.get_default_dtype()):
+    if lower.dtype not in (torch.bool, torch.get_default_dtype(), torch.get_default_dtype().to_complex()):
         extras.append(f"dtype={lower.dtype}")
     if box.lower.requires_grad or box.upper.requires_grad:
         extras.append("requires_grad=True")
@@ -39,6 +39,9 @@ def format_interval(box: Box, spec: str = ".4g") -> str:
         >>> format_interval(Box(torch.tensor(0.5), torch.tensor(2.0)), ".2f")
         '[0.50, 2.00]'
     """
+    if box.lower.is_complex():
+        sides = (Box(box.lower.real, box.upper.real), Box(box.lower.imag, box.upper.imag))
+        return " + ".join(format_interval(side, spec) for side in sides) + "j"
     low, high = box.lower.item(), box.upper.item()
     if isinstance(low, bool):
         return str(low) if low == high else "undecided"

@@ -60,6 +60,8 @@ class Op:
         proven: whether outward mode's bounds rest on a stated budget or a proof.
         sharp: whether the box is the hull of the range, up to rounding.
         note: what is loose about it, or a source.
+        complex: makes, of the rule for boxes of real numbers, the one for rectangles of complex numbers; None if the op
+            has none and refuses them.
     """
 
     name: str
@@ -75,6 +77,7 @@ class Op:
     proven: bool = False
     sharp: bool = True
     note: str = ""
+    complex: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
     spellings: list[Spelling] = dataclasses.field(default_factory=list, repr=False)
 
 

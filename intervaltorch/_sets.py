@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,34 @@ __all__ = ["SetOperations", "hull", "intersection"]
 inf = float("inf")
 
 
+def _part_by_part(combine: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Answer for a rectangle of complex numbers by its sides: `combine` puts the answers for both parts together."""
+
+    def decorate(method: Any) -> Any:
+        @functools.wraps(method)
+        def answer(self: Any, *others: Any) -> Any:
+            if not self.dtype.is_complex:
+                return method(self, *others)
+            return combine(method(torch.view_as_real(self), *(_sides(x, self) for x in others)))
+
+        return answer
+
+    return decorate
+
+
+def _sides(x: Any, like: Any) -> Any:
+    """Both parts of a set operand; of a number, in double precision."""
+    if not isinstance(x, Tensor):
+        x = torch.as_tensor(x, dtype=torch.complex128, device=like.device)
+    return torch.view_as_real((x if x.dtype.is_complex else x.to(x.dtype.to_complex())).resolve_conj())
+
+
+_both = _part_by_part(lambda sides: sides.all(-1))
+_either = _part_by_part(lambda sides: sides.any(-1))
+_rectangle = _part_by_part(torch.view_as_complex)
+_diagonal = _part_by_part(lambda sides: torch.hypot(*sides.unbind(-1)))
+
+
 class SetOperations:
     """What an interval tensor answers as a set of points. `_box` holds the bounds, `_wrap` makes a new one."""
 
@@ -27,6 +57,7 @@ class SetOperations:
     # --- size ---------------------------------------------------------------------------------------------------------
 
     @property
+    @_rectangle
     def center(self) -> Tensor:
         """Midpoints: finite, and inside the interval.
 
@@ -42,6 +73,7 @@ class SetOperations:
         return middle
 
     @property
+    @_rectangle
     def radius(self) -> Tensor:
         """Half widths; in outward mode the ball of this radius around `center` contains the box."""
         lower, upper = self._box
@@ -55,22 +87,26 @@ class SetOperations:
         return radius
 
     @property
+    @_rectangle
     def width(self) -> Tensor:
         """Widths, upper - lower; in outward mode never too small."""
         return _difference(self._box.upper, self._box.lower)
 
     @property
+    @_diagonal
     def magnitude(self) -> Tensor:
         """The largest absolute value in each interval."""
         return torch.maximum(self._box.lower.abs(), self._box.upper.abs())
 
     @property
+    @_diagonal
     def mignitude(self) -> Tensor:
         """The smallest absolute value in each interval, 0 if it contains 0."""
         return torch.maximum(self._box.lower, -self._box.upper).clamp(min=0)
 
     # --- relations ----------------------------------------------------------------------------------------------------
 
+    @_both
     def contains(self, other: Any) -> Tensor:
         """Which entries contain the number, tensor or box `other`: a plain Boolean tensor.
 
@@ -83,11 +119,13 @@ class SetOperations:
         lower, upper, low, high = _comparable(self._box, other)
         return (lower <= low) & (high <= upper)
 
+    @_both
     def issubset(self, other: Any) -> Tensor:
         """Which entries lie inside those of the box `other`: a plain Boolean tensor."""
         lower, upper, low, high = _comparable(self._box, other)
         return (low <= lower) & (upper <= high)
 
+    @_either
     def isdisjoint(self, other: Any) -> Tensor:
         """Which entries share no point with those of `other`: a plain Boolean tensor."""
         lower, upper, low, high = _comparable(self._box, other)
@@ -95,6 +133,7 @@ class SetOperations:
 
     # --- new boxes ----------------------------------------------------------------------------------------------------
 
+    @_rectangle
     def hull(self, other: Any) -> Any:
         """The smallest box around this one and `other` (number, tensor or box), entry by entry.
 
@@ -106,6 +145,7 @@ class SetOperations:
             return self._wrap(Box(lower & low, upper | high))
         return self._wrap(Box(torch.minimum(lower, low), torch.maximum(upper, high)))
 
+    @_rectangle
     def intersection(self, other: Any) -> Any:
         """The points in both this box and `other`, entry by entry.
 

@@ -37,7 +37,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
     gradients flow through them.
 
     Args:
-        lower: lower bounds, any shape, a floating dtype (or bool: *certainly true*).
+        lower: lower bounds, any shape, a floating dtype (or bool: *certainly true*; or complex: bounds of both parts).
         upper: upper bounds, same shape, dtype and device (or bool: *possibly true*).
 
     Raises:
@@ -76,10 +76,6 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         or a copy of both, and what is written into one box reaches both bounds of every view of it.
         """
         lower, upper = box.lower, box.upper
-        if lower.is_complex():
-            raise UnsupportedOpError(
-                "complex numbers have no order, so no box holds them", "keep real and imaginary parts in two tensors"
-            )
         if lower is upper:
             box = Box(lower, lower.clone())
         elif lower.stride() != upper.stride():
@@ -219,6 +215,8 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
             RuntimeError: as torch does, if there is more than one entry.
         """
         lower, upper = self._box
+        if lower.is_complex():
+            return bool(self.abs())
         never = not bool(upper) if self.dtype is torch.bool else bool((lower == 0) & (upper == 0))
         always = bool(lower) if self.dtype is torch.bool else bool((lower > 0) | (upper < 0))
         if always == never:
@@ -252,7 +250,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         return self._decided("an index").__index__()
 
     def _decided(self, what: str) -> Tensor:
-        if self._box.lower.dtype.is_floating_point:
+        if self._box.lower.dtype.is_floating_point or self._box.lower.is_complex():
             raise escape(what)
         return decided(self._box, what)
 

@@ -16,6 +16,9 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
     """Raise TypeError or ValueError unless the tensors are the bounds of a box."""
     if lower.dtype != upper.dtype:
         raise TypeError(f"lower is {lower.dtype} but upper is {upper.dtype}: convert one with .to(dtype)")
+    if lower.is_complex() and upper.layout == lower.layout == torch.strided:
+        check_bounds(torch.view_as_real(lower), torch.view_as_real(upper))
+        return
     if not (lower.dtype.is_floating_point or lower.dtype is torch.bool):
         raise TypeError(f"bounds are of a floating dtype (or bool), not {lower.dtype}: convert them with .float()")
     if lower.layout != torch.strided or upper.layout != torch.strided:
@@ -53,7 +56,7 @@ def check_plain(x: Any, name: str, remedy: str) -> Tensor:
     """Return an argument as a plain tensor, or raise TypeError if it is an interval tensor."""
     if hasattr(x, "_box"):
         raise TypeError(f"{name} is already an IntervalTensor: {remedy}")
-    return torch.as_tensor(x)
+    return torch.as_tensor(x).resolve_conj()
 
 
 def check_radius(x: Tensor, radius: Any) -> None:

@@ -10,6 +10,7 @@ from . import (
     comparisons,
     dropout,
     elementwise,
+    fourier,
     indexing,
     interpolation,
     losses,
@@ -24,6 +25,7 @@ from . import (
     softmax,
     sorting,
     special,
+    spectrogram,
     steps,
     structural,
 )
@@ -36,6 +38,7 @@ __all__ = [
     "comparisons",
     "dropout",
     "elementwise",
+    "fourier",
     "indexing",
     "interpolation",
     "losses",
@@ -50,6 +53,7 @@ __all__ = [
     "softmax",
     "sorting",
     "special",
+    "spectrogram",
     "steps",
     "structural",
 ]

@@ -18,6 +18,7 @@ from .. import rounding
 from .._registry import Box, Op, add_op, spelled, spellings
 from ..rounding import EXACT, Budget
 from ._boxes import both, check_domain, lower_of, map_boxes, unbounded, upper_of
+from ._complex import unchanged
 
 inf = math.inf
 
@@ -75,6 +76,7 @@ def monotone(
     functional: bool = True,
     may_be_nan: bool = False,
     note: str = "",
+    complex: Any = None,
 ) -> Rule:
     """Functions monotone in each argument: `f(l, ...) <= f(x, ...) <= f(u, ...)`, ends swapped where the sign is -1.
 
@@ -91,6 +93,7 @@ def monotone(
         functional: whether `torch.nn.functional` has it under the same name.
         may_be_nan: whether infinite ends can give NaN, as in inf - inf.
         note: a remark for the table of ops.
+        complex: how the rule extends to complex boxes; see `Op.complex`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -126,7 +129,7 @@ def monotone(
     _enter(
         names, also, functional, enclose, None, formula=formula, family="monotone" if len(signs) > 1 else
         ("decreasing" if signs == (-1,) else "increasing"), domain=domain, image=image, curvature=curvature,
-        budget=budget, proven=budget is not None, note=note,
+        budget=budget, proven=budget is not None, note=note, complex=complex,
     )  # fmt: skip
     return enclose
 
@@ -170,6 +173,7 @@ def piecewise_monotone(
     functional: bool = True,
     limits: tuple[float, float] | None = None,
     note: str = "",
+    complex: Any = None,
 ) -> Rule:
     """Unary functions that change direction at finitely many points.
 
@@ -190,6 +194,7 @@ def piecewise_monotone(
         functional: whether `torch.nn.functional` has it under the same name.
         limits: values at -inf and +inf where the function itself gives NaN there.
         note: a remark for the table of ops.
+        complex: how the rule extends to complex boxes; see `Op.complex`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -203,6 +208,7 @@ def piecewise_monotone(
     _enter(
         names, also, functional, enclose, None, formula=formula, family="piecewise monotone", domain=domain,
         image=image, curvature=curvature, critical=critical, budget=budget, proven=budget is not None, note=note,
+        complex=complex,
     )  # fmt: skip
     return enclose
 
@@ -285,7 +291,9 @@ def _contains_period(l: Tensor, u: Tensor, point: float, period: float = 2 * mat
 # --- structural operations --------------------------------------------------------------------------------------------
 
 
-def structural(*names: Any, functional: bool = True, note: str = "", by: Rule = both) -> None:
+def structural(
+    *names: Any, functional: bool = True, note: str = "", by: Rule = both, complex: Any = unchanged
+) -> None:  # fmt: skip
     """Functions that only move, copy or select entries: applied to both bounds alike, exactly.
 
     The very callable the user called is applied, so every overload of it works. In place variants of shape
@@ -296,6 +304,7 @@ def structural(*names: Any, functional: bool = True, note: str = "", by: Rule = 
         functional: whether `torch.nn.functional` has it under the same name.
         note: a remark for the table of ops.
         by: applies a callable to boxes; `both` unless values change with the conversion.
+        complex: how the rule extends to complex boxes: what moves entries moves both of their parts alike.
     """
     for name in names:
         functions = spellings(name, functional=functional) if isinstance(name, str) else [name]
@@ -311,5 +320,6 @@ def structural(*names: Any, functional: bool = True, note: str = "", by: Rule = 
             budget=EXACT,
             proven=True,
             note=note,
+            complex=complex,
         )
         add_op(op, functions, enclose_by=lambda function: functools.partial(by, function))

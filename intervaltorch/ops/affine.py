@@ -25,6 +25,8 @@ from .. import rounding
 from .._registry import Box
 from ..errors import UnprovenOpError
 from ._boxes import untracked
+from ._complex import bilinear as product
+from ._complex import conjugate, matrix_product
 from ._families import rule
 from .arithmetic import add, mul
 
@@ -213,43 +215,61 @@ def _matrix_product(function: Any, input: Any, other: Any) -> Box:
     return affine(lambda a, b, _: function(a, b), input, other, None, _size(input, -1))
 
 
-@rule("matmul", "__matmul__", torch.linalg.matmul, formula="A B", family="affine", proven=True, sharp=False)
+@rule(
+    "matmul",
+    "__matmul__",
+    torch.linalg.matmul,
+    formula="A B",
+    family="affine",
+    proven=True,
+    sharp=False,
+    complex=matrix_product,
+)
 def matmul(input: Any, other: Any) -> Box:
     """The hull if one factor is fixed; else at most 1.5 times as wide."""
     return _matrix_product(torch.matmul, input, other)
 
 
-@rule("__rmatmul__", formula="B A", family="affine", proven=True, sharp=False)
+@rule("__rmatmul__", formula="B A", family="affine", proven=True, sharp=False, complex=matrix_product)
 def rmatmul(input: Any, other: Any) -> Box:
     """A product of matrices with its arguments exchanged."""
     return matmul(other, input)
 
 
-@rule("mm", formula="A B", family="affine", proven=True, sharp=False)
+@rule("mm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
 def mm(input: Any, mat2: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.mm, input, mat2)
 
 
-@rule("bmm", formula="A B", family="affine", proven=True, sharp=False)
+@rule("bmm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
 def bmm(input: Any, mat2: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.bmm, input, mat2)
 
 
-@rule("mv", formula="A x", family="affine", proven=True, sharp=False)
+@rule("mv", formula="A x", family="affine", proven=True, sharp=False, complex=matrix_product)
 def mv(input: Any, vec: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.mv, input, vec)
 
 
-@rule("dot", "inner", "vdot", formula=r"x^\top y", family="affine", proven=True, sharp=False)
+@rule("dot", "inner", formula=r"x^\top y", family="affine", proven=True, sharp=False, complex=matrix_product)
 def dot(input: Any, other: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.inner, input, other)
 
 
-@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True)
+@rule(
+    "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False,
+    complex=lambda _: lambda input, other: matrix_product(dot)(conjugate(input), other),
+)  # fmt: skip
+def vdot(input: Any, other: Any) -> Box:
+    """As `dot`, of real vectors."""
+    return dot(input, other)
+
+
+@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=product)
 def outer(input: Any, vec2: Any) -> Box:
     """The hull of each product."""
     return mul(_map(lambda x: x.unsqueeze(-1), input), _map(lambda y: y.unsqueeze(-2), vec2))

@@ -13,13 +13,17 @@ from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT, Budget
 from ._boxes import as_box, unbounded
+from ._complex import additive, bilinear, componentwise, modulus, quotient, unchanged
 from ._families import decreasing, increasing, piecewise_monotone, rule
 from ._operands import SUM, Operand, as_tensors, operand, operands, widened
 
 # --- sums ---------------------------------------------------------------------------------------------------
 
 
-@rule("add", "__add__", "__iadd__", "__radd__", formula=r"x + \alpha y", family="arithmetic", proven=True)
+@rule(
+    "add", "__add__", "__iadd__", "__radd__", formula=r"x + \alpha y", family="arithmetic", proven=True,
+    complex=additive,
+)  # fmt: skip
 def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Increasing in both arguments."""
     x, y = operands(input, other)
@@ -28,7 +32,10 @@ def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     return widened(unbounded(x.lower + y.lower, x.upper + y.upper), SUM)
 
 
-@rule("sub", "subtract", "__sub__", "__isub__", formula=r"x - \alpha y", family="arithmetic", proven=True)
+@rule(
+    "sub", "subtract", "__sub__", "__isub__", formula=r"x - \alpha y", family="arithmetic", proven=True,
+    complex=additive,
+)  # fmt: skip
 def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Increasing in the first argument, decreasing in the second; `x - x` is not recognised as zero."""
     x, y = operands(input, other)
@@ -37,19 +44,27 @@ def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     return widened(unbounded(x.lower - y.upper, x.upper - y.lower), SUM)
 
 
-@rule("rsub", torch.Tensor.__rsub__, formula=r"y - \alpha x", family="arithmetic", proven=True)
+@rule(
+    "rsub", torch.Tensor.__rsub__, formula=r"y - \alpha x", family="arithmetic", proven=True,
+    complex=lambda _: lambda input, other, **alpha: additive(sub)(other, input, **alpha),
+)  # fmt: skip
 def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Subtraction with its arguments exchanged."""
     return sub(other, input, alpha=alpha)
 
 
-decreasing("neg", "negative", torch.Tensor.__neg__, formula=r"-x", curvature="convex", budget=EXACT)
-increasing("positive", formula=r"x", budget=EXACT)
+decreasing(
+    "neg", "negative", torch.Tensor.__neg__, formula=r"-x", curvature="convex", budget=EXACT, complex=componentwise
+)
+increasing("positive", formula=r"x", budget=EXACT, complex=unchanged)
 
 # --- products -----------------------------------------------------------------------------------------------
 
 
-@rule("mul", "multiply", "__mul__", "__imul__", "__rmul__", formula=r"x y", family="arithmetic", proven=True)
+@rule(
+    "mul", "multiply", "__mul__", "__imul__", "__rmul__", formula=r"x y", family="arithmetic", proven=True,
+    complex=bilinear,
+)  # fmt: skip
 def mul(input: Operand, other: Operand) -> Box:
     """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of an object with itself, its square.
 
@@ -103,7 +118,7 @@ square = piecewise_monotone(
 )
 absolute = piecewise_monotone(
     "abs", "absolute", torch.Tensor.__abs__, formula=r"|x|", critical=(0.0,), image=(0.0, inf),
-    curvature="convex", budget=EXACT,
+    curvature="convex", budget=EXACT, complex=modulus,
 )  # fmt: skip
 
 
@@ -126,7 +141,7 @@ def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 
 
 @rule(
     "div", "divide", "true_divide", "__div__", "__truediv__", "__idiv__", "__itruediv__", formula=r"x / y",
-    family="arithmetic", proven=True,
+    family="arithmetic", proven=True, complex=quotient,
 )  # fmt: skip
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Box:
     """The hull of the four corner quotients; unbounded where the divisor contains 0."""
@@ -183,7 +198,10 @@ def floor_divide(input: Operand, other: Operand) -> Box:
     return div(input, other, rounding_mode="floor")
 
 
-@rule(torch.Tensor.__rdiv__, formula=r"y / x", family="arithmetic", proven=True)
+@rule(
+    torch.Tensor.__rdiv__, formula=r"y / x", family="arithmetic", proven=True,
+    complex=lambda _: lambda input, other: quotient(div)(other, input),
+)  # fmt: skip
 def rdiv(input: Operand, other: Operand) -> Box:
     """Division with its arguments exchanged."""
     return div(other, input)
@@ -195,7 +213,10 @@ def rfloordiv(input: Operand, other: Operand) -> Box:
     return div(other, input, rounding_mode="floor")
 
 
-@rule("reciprocal", formula=r"1 / x", family="arithmetic", proven=True)
+@rule(
+    "reciprocal", formula=r"1 / x", family="arithmetic", proven=True,
+    complex=lambda _: lambda input: quotient(div)(1.0, input),
+)  # fmt: skip
 def reciprocal(input: Box) -> Box:
     """Decreasing on either side of 0; unbounded where the box contains 0."""
     return div(1.0, input)

@@ -13,12 +13,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._registry import OPS, Box
 from ..rounding import Budget
-from ._boxes import check_domain
+from ._boxes import as_box, check_domain
+from ._complex import join
 from ._families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
 from ._operands import Operand, as_tensors, operand, operands, widened
-from .arithmetic import clamp, corners, sub
+from .arithmetic import clamp, corners, mul, sub
 
 # Multiples of π above the real ones: the floats nearest to them lie below.
 PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
@@ -76,6 +77,13 @@ def atan2(input: Operand, other: Operand) -> Box:
     # There x = 1 in its place keeps the derivatives at the origin out of the backward pass.
     lower, upper = corners(torch.atan2, y, Box(*(torch.where(cut, 1.0, end) for end in x)))
     return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), Budget(2), (-PI, PI))
+
+
+@rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True)
+def polar(abs: Any, angle: Any) -> Box:
+    """Each part is a product of two variables: the smallest rectangle."""
+    cos, sin = (OPS[function].enclose(as_box(angle)) for function in (torch.cos, torch.sin))
+    return join(mul(abs, cos), mul(abs, sin))
 
 
 increasing("deg2rad", formula=r"x \pi / 180", curvature="convex", budget=Budget(2))

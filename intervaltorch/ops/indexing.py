@@ -18,6 +18,7 @@ from .._registry import Box
 from ..errors import DomainError, UndecidedError, UnsupportedOpError
 from ..rounding import EXACT
 from ._boxes import as_box, both, decided, map_boxes
+from ._complex import unchanged
 from ._families import rule, structural
 from .arithmetic import operand
 from .comparisons import _truth
@@ -54,7 +55,7 @@ def value_box(value: Any, like: Any) -> Box:
 # --- x[index] and x[index] = value --------------------------------------------------------------------------
 
 
-@rule(torch.Tensor.__getitem__, formula="x_i", **_EXACT)
+@rule(torch.Tensor.__getitem__, formula="x_i", complex=unchanged, **_EXACT)
 def getitem(input: Any, index: Any) -> Any:
     """The entries of both bounds: views of them where torch gives a view."""
     index = decided_index(index)
@@ -63,7 +64,7 @@ def getitem(input: Any, index: Any) -> Any:
     return Box(input.lower[index], input.upper[index])
 
 
-@rule("index", "_unsafe_index", formula="x_i", **_EXACT)
+@rule("index", "_unsafe_index", formula="x_i", complex=unchanged, **_EXACT)
 def index_(input: Any, indices: Any) -> Any:
     """ATen's form of `x[index]` with tensors in the index."""
     return getitem(input, tuple(slice(None) if index is None else index for index in indices))

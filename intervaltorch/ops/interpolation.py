@@ -24,6 +24,7 @@ from .. import rounding
 from .._registry import Box, spellings
 from ..errors import UnsupportedOpError
 from ._boxes import both
+from ._complex import unchanged
 from ._families import rule, structural
 from .affine import finite
 from .arithmetic import operand
@@ -45,7 +46,7 @@ def _pad(function: Any, input: Box, *places: Any, value: Any) -> Box:
 _RECORD: dict[str, Any] = {"formula": "x", "family": "structural", "proven": True}
 
 
-@rule("pad", functional=True, **_RECORD)
+@rule("pad", functional=True, complex=unchanged, **_RECORD)
 def pad(input: Box, pad: Any, mode: str = "constant", value: Any = None) -> Box:
     """Entries of both bounds, or a number."""
     function = torch.nn.functional.pad
@@ -54,7 +55,7 @@ def pad(input: Box, pad: Any, mode: str = "constant", value: Any = None) -> Box:
     return both(function, input, pad, mode)
 
 
-@rule("constant_pad_nd", **_RECORD)
+@rule("constant_pad_nd", complex=unchanged, **_RECORD)
 def constant_pad_nd(input: Box, pad: Any, value: Any = 0) -> Box:
     """A number around both bounds."""
     return _pad(torch.constant_pad_nd, input, pad, value=value)

@@ -10,6 +10,7 @@ import torch
 from .._registry import Box, Op, add_op, spelled, spellings
 from ..rounding import EXACT
 from ._boxes import as_box, lower_of, map_boxes
+from ._complex import unchanged
 from ._families import rule
 
 
@@ -43,6 +44,7 @@ def point(*names: Any) -> None:
             functions[0],
             budget=EXACT,
             proven=True,
+            complex=unchanged,
         )
         add_op(op, functions, enclose_by=lambda function: functools.partial(_ask, function))
 

@@ -18,6 +18,7 @@ from .. import rounding
 from .._registry import Box
 from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
+from ._complex import componentwise
 from ._families import increasing, rule
 from .affine import finite
 from .arithmetic import mul
@@ -97,7 +98,7 @@ def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") ->
     )
 
 
-@rule("sum", formula=r"\sum_i x_i", family="reduction", proven=True)
+@rule("sum", formula=r"\sum_i x_i", family="reduction", proven=True, complex=componentwise)
 def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """Increasing in every entry: the hull."""
     x = floating(input, dtype, "sum")
@@ -107,7 +108,7 @@ def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     return summed(lambda t: torch.sum(t, dim, keepdim), x, terms)
 
 
-@rule("mean", formula=r"\frac1n \sum_i x_i", family="reduction", proven=True)
+@rule("mean", formula=r"\frac1n \sum_i x_i", family="reduction", proven=True, complex=componentwise)
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """Increasing in every entry: the hull."""
     x = floating(input, dtype, "mean")
@@ -119,7 +120,7 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     return summed(lambda t: torch.mean(t, dim, keepdim), x, terms)
 
 
-@rule("cumsum", formula=r"\sum_{j \le i} x_j", family="reduction", proven=True)
+@rule("cumsum", formula=r"\sum_{j \le i} x_j", family="reduction", proven=True, complex=componentwise)
 def cumsum(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     """Increasing in every entry: the hull."""
     x = floating(input, dtype, "sum")

@@ -13,6 +13,7 @@ from .. import rounding
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT
 from ._boxes import as_box, unbounded
+from ._complex import argument
 from ._families import decreasing, increasing, rule
 from ._operands import Operand, as_tensors, operands, widened
 from .arithmetic import absolute, div, mul, sub
@@ -50,7 +51,9 @@ def frac(input: Box) -> Box:
 # --- signs --------------------------------------------------------------------------------------------------
 
 increasing("sign", "sgn", formula=r"\operatorname{sgn} x", image=(-1.0, 1.0), budget=EXACT)
-decreasing("angle", formula=r"\arg x", image=(0.0, math.nextafter(math.pi, 4)), budget=CORRECTLY_ROUNDED)
+decreasing(
+    "angle", formula=r"\arg x", image=(0.0, math.nextafter(math.pi, 4)), budget=CORRECTLY_ROUNDED, complex=argument
+)
 
 
 @rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True)
@@ -153,5 +156,5 @@ def isneginf(input: Box) -> Box:
 
 @rule("isreal", formula=r"x \in \mathbb{R}", family="comparison", budget=EXACT, proven=True)
 def isreal(input: Box) -> Tensor:
-    """True: boxes hold no complex numbers."""
+    """True: this is asked of boxes of real numbers."""
     return torch.ones_like(input.lower, dtype=torch.bool)

@@ -13,27 +13,34 @@ from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
 from ..rounding import CORRECTLY_ROUNDED
 from ._boxes import both, lower_of, map_boxes, upper_of
+from ._complex import conjugated, join, parts, real_dtype, unchanged
 from ._families import rule, structural
 from .arithmetic import operand
 
 _SHAPES = (
     "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand", "broadcast_to", "permute",
-    "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "adjoint", "flip", "fliplr", "flipud",
+    "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "flip", "fliplr", "flipud",
     "rot90", "roll", "tile", "repeat", "repeat_interleave", "narrow", "select", "unbind", "split",
     "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit", "unsafe_split", "unsafe_chunk",
     "unsafe_split_with_sizes", "unfold", "im2col", "cat", "concat", "concatenate", "stack", "hstack",
     "vstack", "dstack", "column_stack", "row_stack", "block_diag", "tril", "triu", "diag", "diagonal",
     "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous", "alias",
     "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "resolve_conj", "resolve_neg", "conj", "slice", "slice_inverse", "narrow_copy", "pin_memory",
+    "resolve_conj", "resolve_neg",
+    "imag", "view_as_real", "view_as_complex", "complex", "slice", "slice_inverse", "narrow_copy", "pin_memory",
 )  # fmt: skip
 
 structural(*dict.fromkeys(_SHAPES))
 structural(
     *(f"{name}_copy" for name in (*_SHAPES, "view") if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow")
 )
-_PROPERTIES: list[Any] = [torch.Tensor.T, torch.Tensor.mT, torch.Tensor.H, torch.Tensor.mH, torch.Tensor.real]
+_PROPERTIES: list[Any] = [torch.Tensor.T, torch.Tensor.mT, torch.Tensor.real, torch.Tensor.imag]
 structural(*(each.__get__ for each in _PROPERTIES), torch.linalg.diagonal)
+_ADJOINTS: list[Any] = [torch.Tensor.H, torch.Tensor.mH]
+structural(
+    "adjoint", "conj", "_conj", "conj_physical", "_conj_physical", *(each.__get__ for each in _ADJOINTS),
+    complex=conjugated,
+)  # fmt: skip
 
 
 def _each(function: Any, *args: Any, **kwargs: Any) -> Any:
@@ -58,7 +65,7 @@ def _shaped_as(function: Any, input: Any, other: Any) -> Any:
 structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
 
 
-@rule("view", formula="x", family="structural", budget=rounding.EXACT, proven=True)
+@rule("view", formula="x", family="structural", budget=rounding.EXACT, proven=True, complex=unchanged)
 def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any) -> Box:
     """Another shape of the same memory; reinterpreting the bits as another dtype is refused."""
     if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
@@ -93,7 +100,8 @@ def _new(function: Any, *args: Any, **kwargs: Any) -> Any:
     if "empty" in getattr(function, "__name__", ""):
         for bound in made:
             bound.detach().zero_()
-    return made if made.lower.dtype.is_floating_point or made.lower.dtype is torch.bool else made.lower
+    varies = made.lower.is_floating_point() or made.lower.is_complex() or made.lower.dtype is torch.bool
+    return made if varies else made.lower
 
 
 structural(
@@ -137,7 +145,6 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 
     Raises:
         UndecidedError: for integer dtypes, if points of the box convert to different integers.
-        UnsupportedOpError: for complex dtypes.
     """
     if not isinstance(input, Box):  # plain.to(box) reads dtype and device of the box
         return function(input, *map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
@@ -145,11 +152,8 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     if not isinstance(result, Box):
         return result
     before, after = input.lower.dtype, result.lower.dtype
-    if after.is_complex:
-        raise UnsupportedOpError(
-            f"a box of {before} cannot become {after}: complex numbers have no order, and so no bounds",
-            "keep real and imaginary parts in two tensors",
-        )
+    if before.is_complex or after.is_complex:
+        return _convert_complex(input, before, after, result)
     if after.is_floating_point:
         if before.is_floating_point and rounding.outward() and rounding.narrows(before, after):
             return Box(*rounding.widen(result.lower, result.upper, CORRECTLY_ROUNDED))
@@ -169,6 +173,23 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     return result.lower
 
 
+def _convert_complex(input: Box, before: torch.dtype, after: torch.dtype, result: Box) -> Box:
+    """Convert part by part; the imaginary part of what is real is zero, that of what becomes real is dropped.
+
+    Raises:
+        UnsupportedOpError: for a complex box that is to be Boolean or integer.
+    """
+    if not (after.is_complex or after.is_floating_point):
+        raise UnsupportedOpError(f"a box of {before} cannot become {after}", "convert a part: x.real.to(dtype)")
+    precision = real_dtype(after)
+    if before == after or not rounding.outward() or not rounding.narrows(real_dtype(before), precision):
+        return result
+    sides = [Box(*rounding.cast(x.lower, x.upper, precision)) for x in parts(input) if x is not None]
+    if not after.is_complex:
+        return sides[0]
+    return join(sides[0], sides[1] if len(sides) == 2 else torch.zeros_like(sides[0].lower))
+
+
 for _name in (
     "to",
     "double",
@@ -183,6 +204,8 @@ for _name in (
     "type_as",
     "cuda",
     "cpu",
+    "cfloat",
+    "cdouble",
 ):
     structural(_name, functional=False, by=_convert)
 structural("_to_copy", functional=False, by=_convert)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._tensor import IntervalTensor
 
-__all__ = ["boxes_in", "flatten", "map_tensors", "to_float64"]
+__all__ = ["boxes_in", "flatten", "map_tensors", "real_parts", "to_float64"]
 
 
 def map_tensors(change: Callable[[Any], Any], tree: Any, kind: type = Tensor) -> Any:
@@ -40,6 +40,11 @@ def flatten(tree: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
 def boxes_in(tree: Any) -> Iterator[IntervalTensor]:
     """Iterate over the interval tensors of a tree."""
     return (leaf for leaf in flatten(tree)[0] if isinstance(leaf, IntervalTensor))
+
+
+def real_parts(tree: Any) -> Any:
+    """Write complex tensors and boxes as real ones with both parts along a last dimension."""
+    return map_tensors(lambda x: torch.view_as_real(x.resolve_conj()) if x.dtype.is_complex else x, tree)
 
 
 def to_float64(tree: Any) -> Any:

@@ -19,7 +19,7 @@ from .._tensor import IntervalTensor
 from ..rounding import rounding
 from ._boxes import is_box, is_real, largest, loosened, lower_of, moderate, one_point, shrunk, stretched
 from ._comparison import aligned, assert_alike, assert_all, assert_gap_shrinks, gap, spanned, with_constants
-from ._trees import boxes_in, flatten, map_tensors, to_float64
+from ._trees import boxes_in, flatten, map_tensors, real_parts, to_float64
 from .enclosure import assert_encloses
 from .points import covering_boxes, sample_points, smooth_boxes
 
@@ -94,7 +94,7 @@ def check_sound(
     outward, nearest = (_run(mode, function, inputs, kwargs) for mode in ("outward", "nearest"))
     first = None
     for args, named in _points(inputs, kwargs, samples, critical):
-        value = reference(function, *args, **named)
+        value = real_parts(reference(function, *args, **named))
         first = value if first is None else first
         for result, mode in ((outward, "outward"), (spanned(nearest, outward), "nearest")):
             exact = with_constants(result, value, first)
@@ -160,7 +160,7 @@ def check_unbounded(function: Function, *inputs: Any, **kwargs: Any) -> None:
                 assert_all(box.lower <= box.upper, box, f"{mode}: an infinite input gives a crossed or NaN box")
         finite, finite_kwargs = map_tensors(moderate, boxes)
         for args, named in _points(finite, finite_kwargs, 8, ()):
-            value = reference(function, *args, **named)
+            value = real_parts(reference(function, *args, **named))
             exact = with_constants(result, value, value)
             _assert_encloses(result, exact, function, args, named, "the box of an infinite input")
 
@@ -226,7 +226,7 @@ def _run(mode: Any, function: Function, inputs: Any, kwargs: Any) -> Any:
     """Run the function on copies, so that in-place functions leave the inputs alone."""
     inputs, kwargs = map_tensors(lambda x: x.clone(), (inputs, kwargs))
     with rounding(mode):
-        return function(*inputs, **kwargs)
+        return real_parts(function(*inputs, **kwargs))
 
 
 def _points(inputs: Any, kwargs: Any, samples: int, critical: tuple[float, ...]) -> Iterator[tuple[Any, Any]]:

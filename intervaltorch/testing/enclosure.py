@@ -68,6 +68,8 @@ def _same(result: Any, value: Any, what: str, aspect: str) -> None:
 
 @torch.no_grad()
 def _assert_inside(lower: Tensor, upper: Tensor, value: Tensor, what: str) -> None:
+    if lower.is_complex() and value.is_complex():
+        lower, upper, value = (torch.view_as_real(x.resolve_conj()) for x in (lower, upper, value))
     if lower.shape != value.shape[value.ndim - lower.ndim :]:
         raise AssertionError(f"{what} has shape {tuple(lower.shape)}, but the value has {tuple(value.shape)}")
     if lower.dtype is torch.bool and value.dtype is torch.bool:

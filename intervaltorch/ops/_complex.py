@@ -1,0 +1,179 @@
+"""Rectangles of complex numbers: a box with complex bounds holds an interval for the real part and one for the other.
+
+A rule for real boxes extends to them by its `Op.complex`: part by part where the function is linear with real
+coefficients, by the four products where it is bilinear. Functions without such an extension refuse complex boxes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._registry import OPS, Box
+from ..errors import UnsupportedOpError
+from ._boxes import unbounded
+from ._operands import SUM, as_tensors, operand, widened
+
+Rule = Callable[..., Any]
+
+
+def parts(x: Any) -> tuple[Any, Any]:
+    """Real and imaginary part of a box, tensor or number; None for the imaginary part of what is real."""
+    if isinstance(x, Box):
+        return (Box(x.lower.real, x.upper.real), Box(x.lower.imag, x.upper.imag)) if x.lower.is_complex() else (x, None)
+    if isinstance(x, Tensor):
+        return (x.real, x.imag) if x.is_complex() else (x, None)
+    return (x.real, x.imag) if isinstance(x, complex) else (x, None)
+
+
+def join(real: Any, imaginary: Any) -> Box:
+    """The rectangle with these sides."""
+    (a, c), (b, d) = (x if isinstance(x, Box) else Box(x, x) for x in (real, imaginary))
+    return Box(torch.complex(a, b), torch.complex(c, d))
+
+
+def real_dtype(dtype: torch.dtype) -> torch.dtype:
+    """The dtype of both parts."""
+    return dtype.to_real() if dtype.is_complex else dtype
+
+
+# --- how rules extend -------------------------------------------------------------------------------------------------
+
+
+def unchanged(rule: Rule) -> Rule:
+    """What moves or reads entries does the same to both of their parts."""
+    return rule
+
+
+def componentwise(rule: Rule) -> Rule:
+    """A linear function of its first argument with real coefficients: of each part by itself."""
+
+    def enclose(input: Any, *args: Any, **kwargs: Any) -> Any:
+        kwargs = {name: _of_parts(value) for name, value in kwargs.items()}
+        real, imaginary = parts(input)
+        imaginary = torch.zeros_like(real.lower) if imaginary is None else imaginary
+        sides = (rule(x if isinstance(x, Box) else Box(x, x), *args, **kwargs) for x in (real, imaginary))
+        return join(*sides)
+
+    return enclose
+
+
+def _of_parts(value: Any) -> Any:
+    """A keyword argument for one part: a complex dtype becomes that of the parts."""
+    if isinstance(value, complex) or (isinstance(value, torch.dtype) and not value.is_complex):
+        raise UnsupportedOpError(
+            "the parts of a complex box are computed by themselves, which needs real factors and a complex dtype",
+            f"called with {value}",
+        )
+    return real_dtype(value) if isinstance(value, torch.dtype) else value
+
+
+def additive(rule: Rule) -> Rule:
+    """A sum or difference: of both parts by themselves."""
+
+    def enclose(input: Any, other: Any, **kwargs: Any) -> Box:
+        kwargs = {name: _of_parts(value) for name, value in kwargs.items()}
+        (a, b), (c, d) = parts(input), parts(other)
+        real = rule(_boxed(a), c, **kwargs)
+        zero = torch.zeros((), dtype=real.lower.dtype, device=real.lower.device)
+        if d is None and isinstance(b, Box) and b.lower.shape == real.lower.shape:
+            return join(real, b)
+        return join(real, rule(_boxed(zero if b is None else b), zero if d is None else d, **kwargs))
+
+    return enclose
+
+
+def bilinear(rule: Rule) -> Rule:
+    """A product: the real part is ac - bd, the other ad + bc; each the hull, since its variables differ."""
+
+    def enclose(input: Any, other: Any) -> Box:
+        a, b = (_boxed(x) for x in parts(input))
+        c, d = (a, b) if other is input else parts(other)
+        if b is None:
+            return join(rule(a, c), rule(a, d))
+        if d is None:
+            return join(rule(a, c), rule(b, c))
+        return join(_minus(rule(a, c), rule(b, d)), _plus(rule(a, d), rule(b, c)))
+
+    return enclose
+
+
+def matrix_product(rule: Rule) -> Rule:
+    """A product of matrices, which are both complex or both real, as torch wants them."""
+    product = bilinear(rule)
+
+    def enclose(input: Any, other: Any) -> Box:
+        if (parts(input)[1] is None) != (parts(other)[1] is None):
+            raise RuntimeError("a product of matrices wants both complex or both real; convert one with .to(dtype)")
+        return product(input, other)
+
+    return enclose
+
+
+def _boxed(x: Any) -> Any:
+    """A tensor as a box, so that a rule that wants one box gets it."""
+    return Box(x, x) if isinstance(x, Tensor) else x
+
+
+def _plus(x: Box, y: Box) -> Box:
+    return widened(unbounded(x.lower + y.lower, x.upper + y.upper), SUM)
+
+
+def _minus(x: Box, y: Box) -> Box:
+    return widened(unbounded(x.lower - y.upper, x.upper - y.lower), SUM)
+
+
+def conjugated(rule: Rule) -> Rule:
+    """What negates the imaginary part exchanges its ends."""
+
+    def enclose(*args: Any, **kwargs: Any) -> Box:
+        real, imaginary = parts(rule(*args, **kwargs))
+        return join(real, Box(imaginary.upper, imaginary.lower))
+
+    return enclose
+
+
+def conjugate(x: Any) -> Any:
+    """The complex conjugate of a box or a tensor."""
+    return conjugated(lambda z: Box(z.lower.conj(), z.upper.conj()))(x) if isinstance(x, Box) else x.conj()
+
+
+def quotient(rule: Rule) -> Rule:
+    """Part by part for a real divisor; else a product with the conjugate over the squared modulus, a wider box."""
+
+    def enclose(input: Any, other: Any) -> Box:
+        square, mul = OPS[torch.square].enclose, OPS[torch.mul].enclose
+        if parts(other)[1] is None:
+            return join(*(rule(_boxed(x), other) for x in parts(input)))
+        c, d = parts(other)
+        if isinstance(other, complex):
+            like = parts(input)[0]
+            c, d = (as_tensors(operand(x, like), like) for x in (c, d))
+        c, d = _boxed(c), _boxed(d)
+        product = bilinear(mul)(input, conjugate(join(c, d)))
+        size = _plus(square(c), square(d))
+        return join(*(rule(x, size) for x in parts(product)))
+
+    return enclose
+
+
+def modulus(rule: Rule) -> Rule:
+    """Increasing in the size of each part: the hull."""
+
+    def enclose(input: Box) -> Box:
+        return OPS[torch.hypot].enclose(*map(rule, parts(input)))
+
+    return enclose
+
+
+def argument(rule: Rule) -> Rule:
+    """The hull of the angles of a rectangle; every angle if it meets the cut along the negative half-axis."""
+
+    def enclose(input: Box) -> Box:
+        real, imaginary = parts(input)
+        return OPS[torch.atan2].enclose(imaginary, real)
+
+    return enclose
