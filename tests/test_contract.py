@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import intervaltorch as it
 from intervaltorch import IntervalTensor, rounding, testing
 from intervaltorch._registry import OPS
-from intervaltorch.rounding import UNPROVEN, widen
+from intervaltorch.rounding import UNPROVEN, Budget, widen
 from intervaltorch.testing import covering_boxes, sample_points
 from tests.table import BUILT_IN, FAMILIES, UNARY
 
@@ -87,6 +87,8 @@ EXACT_VALUES = {
     "softsign": lambda x: x / (1 + abs(x)),
     "tanhshrink": lambda x: x - mpmath.tanh(x),
     "ndtr": mpmath.ncdf,
+    "log_ndtr": lambda x: mpmath.log1p(-mpmath.ncdf(-x)) if x > 0 else mpmath.log(mpmath.ncdf(x)),
+    "erfcx": lambda x: mpmath.exp(x * x) * mpmath.erfc(x),
     "lgamma": mpmath.loggamma,
     "digamma": mpmath.digamma,
     "angle": lambda x: mpmath.pi if x < 0 else mpmath.mpf(0),
@@ -136,11 +138,22 @@ def test_sharp(op, dtype):
     points = torch.cat([sample_points(boxes, 200).double(), *critical_points_inside(op, boxes)])
     values = op.function(points)
     found = IntervalTensor(values.amin(0).to(dtype), values.amax(0).to(dtype))
-    allowed = loosened(op, found, boxes)
+    allowed = loosened(op, around(op, found), boxes)
     result = run(op, boxes)
     inside = result.issubset(allowed)
     index = int((~inside).nonzero()[0]) if not bool(inside.all()) else 0
     assert bool(inside.all()), f"on {boxes[index]} the bound is {result[index]}, the range {found[index]}"
+
+
+# How far torch's own float64 values are off, in eps of themselves; the rules compute them another way.
+BADLY_COMPUTED = {"erfcx": 300, "log_ndtr": 2000}
+
+
+def around(op, found):
+    """A box of values that torch computed, widened by its own error where that exceeds the budget."""
+    if op.name not in BADLY_COMPUTED:
+        return found
+    return IntervalTensor(*widen(found.lower, found.upper, Budget(BADLY_COMPUTED[op.name]), op.image))
 
 
 def critical_points_inside(op, boxes):
@@ -168,7 +181,7 @@ def test_thin(op, dtype):
     """A point gives the function's value, up to the budget on either side."""
     points = IntervalTensor.point(covering_boxes(op, dtype).lower.unique())
     value = op.function(points.lower.double()).to(dtype)
-    allowed = loosened(op, IntervalTensor.point(value), points)
+    allowed = loosened(op, around(op, IntervalTensor.point(value)), points)
     result = run(op, points)
     assert bool(result.issubset(allowed).all()), result[~result.issubset(allowed)]
 

@@ -31,10 +31,11 @@ LIST = pathlib.Path(__file__).parent / "enclosed_ops.txt"
 ENCLOSED = dict(line.split() if " " in line else (line, "all") for line in LIST.read_text().splitlines())
 OPS = [op for op in op_db if {torch.float32, torch.float64} <= set(op.dtypes) and not op.name.startswith("jiterator")]
 
-# Their values are not functions of their arguments. Dropout and rrelu draw; their rules have tests of their own.
+# Their values are not functions of their arguments as real numbers: they are drawn (the rules of dropout and rrelu have
+# tests of their own), or depend on the dtype as nextafter does.
 RANDOM = {
     "bernoulli", "cauchy", "empty", "empty_like", "empty_permuted", "empty_strided", "exponential", "geometric",
-    "log_normal", "multinomial", "new_empty", "new_empty_strided", "normal", "normal.in_place",
+    "log_normal", "multinomial", "new_empty", "new_empty_strided", "nextafter", "normal", "normal.in_place",
     "normal.number_mean", "nn.functional.alpha_dropout", "nn.functional.dropout", "nn.functional.dropout2d",
     "nn.functional.dropout3d", "nn.functional.feature_alpha_dropout.with_train",
     "nn.functional.fractional_max_pool2d", "nn.functional.fractional_max_pool3d", "nn.functional.rrelu", "rand_like",

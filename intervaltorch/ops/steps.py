@@ -48,6 +48,8 @@ def frac(input: Box) -> Box:
     return Box(lower.clamp(min=-1), upper.clamp(max=1))
 
 
+increasing("nextafter", formula=r"x^+ \\text{ or } x^-", budget=EXACT, note="of the floats in the box")
+
 # --- signs --------------------------------------------------------------------------------------------------
 
 increasing("sign", "sgn", formula=r"\operatorname{sgn} x", image=(-1.0, 1.0), budget=EXACT)
