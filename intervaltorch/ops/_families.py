@@ -101,7 +101,7 @@ def monotone(
 
     def enclose(*args: Any, **kwargs: Any) -> Box:
         if not args:  # signs belong to positions
-            args = (kwargs.pop("input" if "input" in kwargs else "self"),)
+            args = (kwargs.pop(next(key for key in ("input", "self", "x") if key in kwargs)),)
         if checked:
             check_domain(name, args[0], domain)
         if len(args) == 1 and not kwargs:
