@@ -10,7 +10,9 @@ WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+ZOO_STAMP := $(VENV)/.zoo-installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ZOO := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m tests.zoo --workers $(WORKERS)
 PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS)
 SPHINX := $(BIN)/python -m sphinx -W --keep-going
 
@@ -43,11 +45,12 @@ intervaltorch: pip could not install the packages of constraints.txt (its reason
 endef
 export NO_PYTHON NO_VENV NO_TORCH NO_PACKAGES
 
-.PHONY: help install demo test test-slow check format docs bench clean
+.PHONY: help install demo test test-slow test-zoo zoo-table check format docs bench clean
 
 help:
 	@echo "make demo       train, attack and certify a VAE on handwritten digits (about 5 minutes)"
 	@echo "make test       the tests, without the slow ones      make test-slow  the slow ones"
+	@echo "make test-zoo   models of timm and transformers     make zoo-table  the same, into docs/reference/zoo.md"
 	@echo "make check      lint, formatting, types, layering     make format     repair the formatting"
 	@echo "make docs       the documentation, its examples run   make bench      speed against plain torch"
 	@echo "make clean      remove .venv, caches and built documentation"
@@ -76,6 +79,16 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(PYTEST) -m slow
+
+$(ZOO_STAMP): tests/zoo/requirements.txt $(STAMP)
+	@$(PIP) install --no-deps -r $< || { echo "$$NO_PACKAGES" >&2; exit 1; }
+	@touch $@
+
+test-zoo: $(ZOO_STAMP)
+	$(ZOO)
+
+zoo-table: $(ZOO_STAMP)
+	$(ZOO) --write docs/reference/zoo.md
 
 check: $(STAMP)
 	$(BIN)/ruff check

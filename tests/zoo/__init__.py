@@ -1,0 +1,1 @@
+"""Models of timm and transformers, unmodified, on boxes: `make test-zoo`."""

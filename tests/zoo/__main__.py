@@ -1,0 +1,54 @@
+"""`python -m tests.zoo [--workers N] [--write PAGE] [PART OF A NAME...]`: check the models and print the table."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import pathlib
+import sys
+
+from .table import HEAD, MODELS, line, run_all, summary
+
+PAGE = """# Models of timm and transformers
+
+Written by `make zoo-table`, which checks them (`make test-zoo` checks without writing): timm {timm},
+transformers {transformers}, torch {torch}, float64.
+
+{summary}
+
+Each model is unmodified, has random weights, and is run on a box around a random input. Every submodule's box must be
+finite and contain that submodule's output at the centre, at random points and corners, and at the corners to which
+gradients of outputs point. Nothing is tolerated but the rounding that outward mode itself accounts for. How weights are
+drawn and scaled is told in `tests/zoo/harness.py`.
+
+- *layers*: outputs of submodules compared; *numbers*: entries of these.
+- *ratio*: width of the model's box over the width that the points reached, at the output where it is smallest;
+  *median ratio*: the same of each layer, median of the layers. Plain intervals grow with depth, most of all where
+  normalisation divides by small deviations.
+
+{table}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.zoo", description="Check the models of the zoo.")
+    parser.add_argument("parts", nargs="*", help="parts of names; all models if left out")
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--write", type=pathlib.Path, help="also write the table to this page")
+    options = parser.parse_args()
+    models = [m for m in MODELS if not options.parts or any(part in m for part in options.parts)]
+    print(*HEAD, sep="\n")
+    rows = []
+    for row in run_all(models, options.workers):
+        rows.append(row)
+        print(line(row), flush=True)
+    print(summary(rows))
+    if options.write:
+        versions = {name: importlib.metadata.version(name) for name in ("timm", "transformers", "torch")}
+        table = "\n".join([*HEAD, *map(line, rows)])
+        options.write.write_text(PAGE.format(summary=summary(rows), table=table, **versions))
+    return int(any(row.status == "FAILED" for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
