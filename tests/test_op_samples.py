@@ -165,7 +165,10 @@ each_listed_op = pytest.mark.parametrize("op", LISTED, ids=by_name)
 # Functions that lose digits on purpose.
 ROUND = {"float", "half", "bfloat16", "chalf", "cfloat", "round.decimals_neg_3", "round.decimals_3"}
 # Functions whose gradient torch defines otherwise than as the limit of differences.
-OWN_GRADIENT = {"nn.functional.embedding": "no gradient for the padding row"} | dict.fromkeys(ROUND, "rounds")
+OWN_GRADIENT = {
+    "nn.functional.embedding": "no gradient for the padding row",
+    "nn.functional.embedding_bag": "scaled by frequency",
+} | dict.fromkeys(ROUND, "rounds")
 
 
 @each_listed_op

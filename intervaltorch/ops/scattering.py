@@ -123,16 +123,35 @@ def index_reduce(input: Any, dim: int, index: Tensor, source: Any, reduce: str, 
     return _reduce_into(torch.index_reduce, torch.index_add, input, dim, index, source, reduce, include_self)
 
 
+def _along(index: Tensor, dim: int, like: Tensor) -> Tensor:
+    """The index of `index_reduce` in the form that `scatter` takes."""
+    return index.reshape([-1 if d == dim % max(1, like.ndim) else 1 for d in range(like.ndim)]).expand_as(like)
+
+
+def _multiply_into(x: Box, dim: int, index: Tensor, source: Box, include_self: bool) -> Box:
+    """The hull: independent factors, one position of the source after the other, so that no two meet at one place."""
+    if x.lower.ndim == 0:
+        scalar = both(lambda t: t.reshape(1), x), index.reshape(-1), both(lambda t: t.reshape(-1), source)
+        return both(lambda t: t.reshape(()), _multiply_into(scalar[0], 0, scalar[1], scalar[2], include_self))
+    source = both(lambda s: s[tuple(map(slice, index.shape))], source)
+    if not include_self:
+        x = both(lambda t: t.scatter(dim, index, 1.0), x)
+    for place, factor in zip(
+        index.split(1, dim), zip(source.lower.split(1, dim), source.upper.split(1, dim), strict=True), strict=True
+    ):
+        product = mul(both(lambda t: t.gather(dim, place), x), Box(*factor))  # noqa: B023
+        x = Box(*(t.scatter(dim, place, p) for t, p in zip(x, product, strict=True)))
+    return x
+
+
 def _reduce_into(
     function: Any, adding: Any, input: Any, dim: int, index: Tensor, src: Any, reduce: str, include_self: bool
 ) -> Box:
     x, source = as_box(input), _source(src, input)
     low, high = (x.lower, source.lower), (x.upper, source.upper)
     if reduce == "prod":
-        raise UnsupportedOpError(
-            f"{function.__name__}(reduce='prod') has no interval rule",
-            "take products of gathered entries instead",
-        )
+        spread = index if function is torch.scatter_reduce else _along(index, dim, source.lower)
+        return _multiply_into(x, dim, spread, source, include_self)
 
     def apply(x: Tensor, s: Tensor) -> Tensor:
         # A clone, because autograd keeps the result and `summed` works on what it gets in place.
