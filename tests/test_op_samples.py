@@ -42,6 +42,9 @@ RANDOM = {
     "randint_like", "randn", "randn_like", "uniform",
 }  # fmt: skip
 
+# Their values in float64, which are to be compared with, err by up to 10^9 eps; tests/ops compares with mpmath.
+INACCURATE = {"special.airy_ai", "special.bessel_j0", "special.bessel_j1", "special.bessel_y0", "special.bessel_y1"}
+
 
 @pytest.fixture(autouse=True)
 def _quiet():
@@ -115,7 +118,7 @@ def by_name(op):
 
 
 def deterministic(ops):
-    return [op for op in ops if op.name not in RANDOM | UNBOUND and op.full_name not in RANDOM]
+    return [op for op in ops if op.name not in RANDOM | UNBOUND | INACCURATE and op.full_name not in RANDOM]
 
 
 @pytest.mark.parametrize("op", deterministic(OPS), ids=by_name)

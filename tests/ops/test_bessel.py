@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import mpmath
 import pytest
 import torch
 
 from intervaltorch import IntervalTensor, rounding, testing
-from tests.exact import assert_contains_exact_values, random_boxes
+from tests.exact import assert_contains_exact_values, assert_sharp, random_boxes
 
 inf = math.inf
 special = torch.special
@@ -68,3 +69,82 @@ def test_values_below_overflow_are_not_lost():
     with rounding("outward"):
         result = special.i0(IntervalTensor.point(x))
     assert result.upper.isfinite() and result.contains(special.i0(x.double()).float()).all()
+
+
+# --- waves ------------------------------------------------------------------------------------------------------------
+
+WAVES = {
+    "bessel_j0": partial(mpmath.besselj, 0),
+    "bessel_j1": partial(mpmath.besselj, 1),
+    "bessel_y0": partial(mpmath.bessely, 0),
+    "bessel_y1": partial(mpmath.bessely, 1),
+}
+each_wave = pytest.mark.parametrize("name", WAVES)
+RIGHT = [(1e-6, 0.1), (0.2, 0.3), (0.5, 3), (1.8, 1.9), (3.6, 4), (0.1, 24), (24, 26), (75, 82), (30, 300), (1e4, 1e5)]
+
+
+@each_dtype
+@each_wave
+def test_waves(name, dtype):
+    boxes = random_boxes(RIGHT + ([(-30, 30), (-3, 1), (-200, -190)] if "_j" in name else []), dtype, count=8)
+    assert_contains_exact_values(getattr(special, name), WAVES[name], boxes, samples=4, digits=30)
+
+
+@each_wave
+def test_waves_are_hulls(name):
+    boxes = random_boxes(RIGHT[1:8] + ([(-30, 30), (-3, 1)] if "_j" in name else []), torch.float64)
+    assert_sharp(getattr(special, name), boxes)
+
+
+@each_wave
+def test_extremes_are_inside(name):
+    """Around each of the first thirty extremes, and at it."""
+    function, exact = getattr(special, name), WAVES[name]
+    zeros = mpmath.besseljzero if "_j" in name else mpmath.besselyzero
+    places = [float(zeros(1, k, derivative=int(name.endswith("1")))) for k in (1, 2, 3, 23, 24, 25, 26, 30)]
+    x = torch.tensor(places, dtype=torch.float64)
+    for radius in (0.0, 1e-9, 1e-3, 0.5):
+        boxes = IntervalTensor(x - radius, x + radius)
+        with rounding("outward"):
+            result = function(boxes)
+        bounds = zip(result.lower.tolist(), result.upper.tolist())
+        assert all(low <= exact(mpmath.mpf(p)) <= high for p, (low, high) in zip(places, bounds))
+        assert radius == 0 or bool((result.width <= radius**2 + 1e-12).all())
+
+
+@each_wave
+def test_waves_far_away(name):
+    """Where floats lie farther apart than extremes only the envelope is known; at infinity the value is 0."""
+    function = getattr(special, name)
+    X = IntervalTensor(torch.tensor([1e15, 1e30, 5.0, inf, 1e3]), torch.tensor([2e15, inf, inf, inf, 1e20])).double()
+    for mode in ("nearest", "outward"):
+        with rounding(mode):
+            Y = function(X)
+        assert bool((Y.lower <= 0).all()) and bool((Y.upper >= 0).all()) and bool((Y.magnitude < 0.36).all())
+        assert 2.5e-8 < Y.upper[0] < 2.6e-8 and -2.6e-8 < Y.lower[0] < -2.5e-8
+        assert Y.magnitude[3] < 1e-300
+
+
+@each_wave
+def test_waves_on_their_whole_domain(name):
+    function, least = getattr(special, name), -inf if "_j" in name else 0.0
+    Y = function(IntervalTensor(torch.tensor([least, 0.0]), torch.tensor([inf, 0.0])))
+    expected = {"bessel_j0": (-0.402759, 1, 1), "bessel_j1": (-0.581865, 0.581865, 0)}
+    low, high, zero = expected.get(name, (-inf, 0.520786 if name[-1] == "0" else 0.416729, -inf))
+    assert Y.lower[0].item() == pytest.approx(low, abs=1e-5) and Y.upper[0].item() == pytest.approx(high, abs=1e-5)
+    assert Y.lower[1] == Y.upper[1] == zero
+
+
+@each_wave
+def test_derivatives_of_waves(name):
+    boxes = random_boxes([(0.05, 0.2), (0.3, 20), (26, 90)], torch.float64, count=8)
+    testing.check_gradient(getattr(special, name), boxes[boxes.width > 1e-4])
+
+
+@each_wave
+def test_layouts_of_waves(name):
+    function = getattr(special, name)
+    X = IntervalTensor(torch.rand(6, 4) * 30, 30 + torch.rand(6, 4) * 9)
+    assert torch.equal(function(X.T).lower, function(X).lower.T) and function(X[:0]).shape == (0, 4)
+    assert function(X[0, 0]).shape == () and function(X).dtype == torch.float32
+    testing.check_nested(function, X)
