@@ -9,8 +9,8 @@ torch's kernels err by 10^9 eps in float64 between 4.9 and 25, so values are com
 - from 25 by Hankel's expansion (9.2.5-10), whose error is less than the first neglected term.
 
 Between two neighbouring extremes each function is monotone, and the extremes shrink as x grows: the equation is
-$(x y')' + (x - \nu^2/x) y = 0$, and by the theorem of Sonin and Pólya they do so where $x (x - \nu^2/x) > 0$ grows, which
-is from the first of them on. So of those inside a box the first two exceed all others.
+$(x y')' + (x - \nu^2/x) y = 0$, and by the theorem of Sonin and Pólya they do so where $x (x - \nu^2/x) > 0$ grows,
+which is from the first of them on. So of those inside a box the first two exceed all others.
 """
 
 from __future__ import annotations
