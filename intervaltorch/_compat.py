@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = [
     "make_wrapper",
     "out_of_place",
     "overload_packet",
+    "plain_tensors_only",
     "readable",
     "redispatch_function",
     "stft_kernel",
@@ -80,6 +82,16 @@ def decomposition(function: Any) -> Callable[..., Any] | None:
 def without_torch_function() -> AbstractContextManager:
     """Run C++ kernels on wrappers: their ATen calls then reach `__torch_dispatch__`."""
     return torch._C.DisableTorchFunctionSubclass()
+
+
+@contextlib.contextmanager
+def plain_tensors_only() -> Iterator[None]:
+    """Run on real tensors whatever mode is on: a fake or recording mode would see the operations, or make them its own.
+
+    `FakeTensorMode` and its kind have no public way out.
+    """
+    with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
+        yield
 
 
 def tracing() -> bool:

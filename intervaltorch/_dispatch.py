@@ -69,12 +69,8 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
 
 def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Apply a rule, in place if the spelling says so, and wrap its boxes."""
-    if rounding.outward() and _compat.autocasting():
-        raise UnprovenOpError(
-            f"{spelled(spelling.function)} cannot be rounded outward under torch.autocast",
-            "it may compute in a narrower dtype than the error bounds are stated for",
-            'leave autocast off here, or use rounding("nearest")',
-        )
+    if rounding.outward():
+        _check_outward(spelling)
     if not torch.is_grad_enabled():
         _warn_lost_gradient(cls, spelling, args)
     if kwargs:
@@ -97,6 +93,17 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
     except TypeError as error:
         raise _explain(cls, error, spelling, args, kwargs) from error
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
+
+
+def _check_outward(spelling: Spelling) -> None:
+    """Refuse to round outward what may be computed otherwise than the error bounds assume."""
+    rounding.check_underflow()
+    if _compat.autocasting():
+        raise UnprovenOpError(
+            f"{spelled(spelling.function)} cannot be rounded outward under torch.autocast",
+            "it may compute in a narrower dtype than the error bounds are stated for",
+            'leave autocast off here, or use rounding("nearest")',
+        )
 
 
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # functions of torch in C++ take these too

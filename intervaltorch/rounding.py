@@ -1,98 +1,90 @@
-r"""Rounding modes, and the only code that touches the last bit of a bound.
+r"""Rounding modes: what a program asks of its bounds.
 
-In *outward* mode every bound contains the result of real arithmetic on the given floating-point
-inputs; in *nearest* mode it contains it up to the rounding error that outward mode would add.
-
-With $u$ the unit roundoff, $\varepsilon = 2u$ and $\eta$ the smallest normal number, the computed value
-$\hat y$ of an elementwise function obeys, by the `Budget` of its record,
-
-$$|\hat y - f(x)| \le k\,\varepsilon\,|\hat y| + s\,\varepsilon\,|x| + a\,\eta ,$$
-
-and sums and products of matrices obey the $\gamma$ bounds of Higham (2002), *Accuracy and Stability
-of Numerical Algorithms*, section 3.1, whatever the order of summation:
-$\gamma_n = nu/(1 - nu)$.
-
-The backward pass is the one of nearest mode: the widening is a constant for autograd, so gradients
-pass straight through it and nothing more is kept for the backward pass.
+In *outward* mode every bound contains the result of real arithmetic on the given floating-point inputs; in *nearest*
+mode it contains it up to the rounding error that outward mode would add. The arithmetic is in `_budgets`, what must
+hold for it to be true in `_conditions`; rules reach both through this module.
 """
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import dataclasses
 import functools
+import inspect
 import warnings
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from ._budgets import (
+    CORRECTLY_ROUNDED,
+    EXACT,
+    Budget,
+    down,
+    gamma,
+    narrowed,
+    narrows,
+    neighbour,
+    slack,
+    unit,
+    up,
+    widen,
+)
+from ._conditions import check_convolution, check_underflow
 from .errors import UnprovenOpError
 
-__all__ = ["EXACT", "Budget", "get_rounding", "rounding", "set_default_rounding"]
+__all__ = [
+    "CORRECTLY_ROUNDED", "EXACT", "Budget", "accumulating", "cast", "check_convolution", "check_underflow", "claim",
+    "down", "gamma", "get_rounding", "narrows", "neighbour", "outward", "rounding", "set_default_rounding", "slack",
+    "unit", "up", "widen",
+]  # fmt: skip
 
 Mode = Literal["nearest", "outward"]
 inf = float("inf")
-
-
-@dataclasses.dataclass(frozen=True)
-class Budget:
-    """How far a computed elementwise value may lie from the real one.
-
-    The error is at most `relative`·eps·abs(y) + `input`·eps·abs(x) + `absolute`·tiny, where `eps` and `tiny`
-    are those of the dtype's `torch.finfo`, y is the computed value and x the (largest) argument.
-
-    Args:
-        relative: error in units of eps·abs(y); half of one is a correctly rounded result.
-        input: error in units of eps·abs(x).
-        absolute: error in units of the smallest normal number; 1 covers a gradual underflow.
-
-    Example:
-        >>> Budget(relative=2)
-        Budget(relative=2, input=0, absolute=1)
-    """
-
-    relative: float = 0
-    input: float = 0
-    absolute: float = 1
-
-
-EXACT = Budget(0, 0, 0)
-"""The budget of an operation that commits no rounding error."""
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 @dataclasses.dataclass(frozen=True)
 class _Setting:
     outward: bool
     strict: bool = False
+    double: bool = False
 
 
 _default = _Setting(outward=False)
 _setting: contextvars.ContextVar[_Setting | None] = contextvars.ContextVar("intervaltorch_rounding", default=None)
 
 
-def _make_setting(mode: str, strict: bool) -> _Setting:
+def _make_setting(mode: str, strict: bool, accumulate: str | None) -> _Setting:
     if mode not in ("nearest", "outward"):
         raise ValueError(f"unknown rounding mode {mode!r}: expected 'nearest' or 'outward'")
     if strict and mode == "nearest":
         raise ValueError("strict=True asks for proven bounds, which only rounding('outward') gives")
-    return _Setting(mode == "outward", strict)
+    if accumulate not in (None, "float64"):
+        raise ValueError(f"unknown accumulate={accumulate!r}: expected None or 'float64'")
+    if accumulate and mode == "nearest":
+        raise ValueError("accumulate='float64' makes outward bounds narrower, so it needs rounding('outward')")
+    return _Setting(mode == "outward", strict, accumulate is not None)
 
 
-@contextlib.contextmanager
-def rounding(mode: Mode, *, strict: bool = False) -> Iterator[None]:
-    """Choose the rounding mode inside a `with` block, or of a function as its decorator.
+class rounding:
+    """Choose the rounding mode inside a `with` block, or of a function (`async` ones too) as its decorator.
+
+    The choice belongs to the current thread or asynchronous task, and ends with the block.
 
     Args:
         mode: `"outward"`: bounds contain the result of real arithmetic. `"nearest"`: they contain it
             up to rounding; faster.
         strict: with `"outward"`, raise `UnprovenOpError` at operations without a stated error budget.
+        accumulate: with `"outward"`, `"float64"` computes affine operations and sums of float32 in float64 and
+            rounds their results outward to float32: slower, and hardly wider than in real arithmetic.
 
     Raises:
-        ValueError: for another mode.
+        ValueError: for another mode, or `strict` or `accumulate` with `"nearest"`.
+        TypeError: as the decorator of a generator function.
+        UnprovenOpError: on entering `"outward"` where subnormal numbers are flushed to zero.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -102,19 +94,56 @@ def rounding(mode: Mode, *, strict: bool = False) -> Iterator[None]:
         >>> bool(y.lower.double() < torch.tensor(0.1).double() * 3 < y.upper.double())
         True
     """
-    token = _setting.set(_make_setting(mode, strict))
-    try:
-        yield
-    finally:
-        _setting.reset(token)
+
+    def __init__(self, mode: Mode, *, strict: bool = False, accumulate: Literal["float64"] | None = None) -> None:
+        self._chosen = _make_setting(mode, strict, accumulate)
+        self._tokens: list[contextvars.Token] = []
+
+    def __enter__(self) -> None:
+        if self._chosen.outward:
+            check_underflow(entering=True)
+        self._tokens.append(_setting.set(self._chosen))
+
+    def __exit__(self, *exception: object) -> None:
+        _setting.reset(self._tokens.pop())
+
+    def __call__(self, function: Function) -> Function:
+        """Run a function in this mode at every call."""
+        if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+            raise TypeError(
+                f"rounding cannot decorate the generator {function.__name__}: it would run in its consumer's mode;"
+                " decorate the function that consumes it, or use a with block between two yields"
+            )
+        if inspect.iscoroutinefunction(function):
+
+            @functools.wraps(function)
+            async def call_later(*args: Any, **kwargs: Any) -> Any:
+                with self._anew():
+                    return await function(*args, **kwargs)
+
+            return call_later  # type: ignore[return-value]
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            with self._anew():
+                return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    def _anew(self) -> rounding:
+        """The same choice for one call: threads and tasks that run a decorated function share no tokens."""
+        fresh = object.__new__(rounding)
+        fresh._chosen, fresh._tokens = self._chosen, []
+        return fresh
 
 
-def set_default_rounding(mode: Mode, *, strict: bool = False) -> None:
+def set_default_rounding(mode: Mode, *, strict: bool = False, accumulate: Literal["float64"] | None = None) -> None:
     """Set the mode used outside every `rounding` block, in all threads.
 
     Args:
         mode: `"outward"` or `"nearest"` (the default at import).
         strict: see `rounding`.
+        accumulate: see `rounding`.
 
     Example:
         >>> import intervaltorch as it
@@ -123,7 +152,7 @@ def set_default_rounding(mode: Mode, *, strict: bool = False) -> None:
         'nearest'
     """
     global _default
-    _default = _make_setting(mode, strict)
+    _default = _make_setting(mode, strict, accumulate)
 
 
 def get_rounding() -> Mode:
@@ -134,6 +163,11 @@ def get_rounding() -> Mode:
 def outward() -> bool:
     """Whether bounds must be rounded outward here."""
     return (_setting.get() or _default).outward
+
+
+def accumulating(dtype: torch.dtype) -> bool:
+    """Whether sums of this dtype are to be computed in float64 here."""
+    return (_setting.get() or _default).double and dtype is torch.float32
 
 
 def claim(name: str, budget: Budget | None) -> Budget:
@@ -159,142 +193,8 @@ def _warn_unproven(name: str) -> None:
     warnings.warn(message, UserWarning, stacklevel=2)
 
 
-def unit(dtype: torch.dtype) -> float:
-    """Return the unit roundoff u of a floating dtype: half the distance from 1 to the next number."""
-    return torch.finfo(dtype).eps / 2
-
-
-def gamma(n: int, dtype: torch.dtype) -> float:
-    """Return Higham's γ(n) = nu / (1 - nu), with room for its own rounding.
-
-    Raises:
-        UnprovenOpError: if nu >= 1/2: sums that long carry no useful bound in this dtype; or if torch may compute in
-            less than this dtype's precision.
-    """
-    _check_precision(dtype)
-    nu = n * unit(dtype)
-    if nu >= 0.5:
-        raise UnprovenOpError(
-            f"a sum of {n} terms has no rounding error bound in {dtype}", "convert the inputs to a wider dtype"
-        )
-    return nu / (1 - nu) * (1 + 4 * torch.finfo(torch.float64).eps)
-
-
-def _check_precision(dtype: torch.dtype) -> None:
-    """Refuse settings under which sums and products are not computed in the precision of their dtype."""
-    reason = None
-    if dtype not in (torch.float32, torch.float64):
-        reason, remedy = f"{dtype} sums have no error bound", "convert inputs and model to float32 or float64"
-    elif dtype is torch.float32 and torch.get_float32_matmul_precision() != "highest":
-        reason = f"float32 products are computed in {torch.get_float32_matmul_precision()!r} precision"
-        remedy = 'call torch.set_float32_matmul_precision("highest")'
-    if reason is not None:
-        raise UnprovenOpError(f"outward bounds cannot be claimed: {reason}", remedy, 'or use rounding("nearest")')
-
-
-def down(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
-    """Return a number at most y - error, as a constant shift for autograd; -inf where either is NaN.
-
-    The subtraction commits half an ulp of its result, at most u(|y| + error); the caller's `error` must
-    contain a full eps·|y| + tiny for it, as `slack` does. Where y overflowed to +inf the real value may be finite: it
-    is at least the largest finite number less the relative error of y, which `overflow` must exceed.
-    """
-    lower = y - error
-    largest = torch.finfo(lower.dtype).max * (1 - overflow)
-    lower.detach().nan_to_num_(nan=-inf, posinf=largest, neginf=-inf)
-    return lower
-
-
-def up(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
-    """Return a number at least y + error; the mirror image of `down`."""
-    upper = y + error
-    largest = torch.finfo(upper.dtype).max * (1 - overflow)
-    upper.detach().nan_to_num_(nan=inf, posinf=inf, neginf=-largest)
-    return upper
-
-
-@torch.no_grad()
-def slack(y: Tensor, budget: Budget, x: Tensor | None = None) -> Tensor:
-    """Return the error of a computed y by its budget, and one eps·|y| + tiny for `down` and `up`.
-
-    The products and sums here are of non-negative terms and err by less than 8u relative to their value,
-    which the factor 1 + 8 eps covers. Of an overflowed y it is the error of the largest finite number.
-    """
-    info = torch.finfo(y.dtype)
-    room = 1 + 8 * info.eps
-    error = y.abs().clamp_(max=info.max).mul_((budget.relative + 1) * info.eps * room)
-    if budget.input and x is not None:
-        error = error + x.abs() * (budget.input * info.eps * room)
-    return error.add_((budget.absolute + 1) * info.tiny * room)
-
-
-def widen(
-    lower: Tensor,
-    upper: Tensor,
-    budget: Budget,
-    image: tuple[float, float] = (-inf, inf),
-    at_lower: Tensor | None = None,
-    at_upper: Tensor | None = None,
-) -> tuple[Tensor, Tensor]:
-    """Move computed bounds outward by an error budget, then cut them back to the image of the function.
-
-    Args:
-        lower: computed lower bounds.
-        upper: computed upper bounds, same shape.
-        budget: error of the values that were computed.
-        image: closed range of the function; a bound outside it is only an effect of the widening.
-        at_lower: arguments whose size enters `Budget.input` at the lower bound.
-        at_upper: the same at the upper bound.
-    """
-    if budget == EXACT or not lower.dtype.is_floating_point:
-        return lower, upper
-    # A correctly rounded result only overflows beyond the largest number.
-    overflow = (
-        0.0 if budget.relative <= 0.5 and not budget.input else (budget.relative + 8) * torch.finfo(lower.dtype).eps
-    )
-    lower = down(lower, slack(lower, budget, at_lower), overflow)
-    upper = up(upper, slack(upper, budget, at_upper), overflow)
-    if image[0] > -inf:
-        least = neighbour(image[0], lower.dtype, -inf)
-        lower.detach().clamp_(min=least)
-        upper.detach().clamp_(min=least)
-    if image[1] < inf:
-        largest = neighbour(image[1], lower.dtype, inf)
-        lower.detach().clamp_(max=largest)
-        upper.detach().clamp_(max=largest)
-    return lower, upper
-
-
-@functools.lru_cache(maxsize=4096)
-def neighbour(x: float, dtype: torch.dtype, towards: float) -> float:
-    """Return x itself if the dtype holds it, else its neighbour in the dtype on the side of `towards`."""
-    kind = _NUMPY.get(dtype)
-    if kind is None:  # bfloat16
-        near = torch.tensor(x, dtype=dtype)
-        beside = torch.nextafter(near, torch.tensor(towards, dtype=dtype)).item()
-        return near.item() if near.item() == x or (near.item() > x) == (towards > x) else beside
-    with np.errstate(over="ignore"):  # NumPy, because these numbers are no part of a graph that torch may be tracing
-        rounded = kind(x)
-        wrong_way = float(rounded) != x and (float(rounded) > x) != (towards > x)
-        return float(np.nextafter(rounded, kind(towards)) if wrong_way else rounded)
-
-
-_NUMPY: dict[torch.dtype, Any] = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
-
-
-def narrows(before: torch.dtype, after: torch.dtype) -> bool:
-    """Whether converting between floating dtypes can round."""
-    old, new = torch.finfo(before), torch.finfo(after)
-    return new.eps > old.eps or new.max < old.max
-
-
 def cast(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Convert bounds to another dtype; in outward mode a narrowing conversion rounds outward."""
-    low, high = lower.to(dtype), upper.to(dtype)
     if lower.dtype.is_floating_point and dtype.is_floating_point and outward() and narrows(lower.dtype, dtype):
-        return widen(low, high, CORRECTLY_ROUNDED)
-    return low, high
-
-
-CORRECTLY_ROUNDED = Budget(relative=0.5)
-"""The budget of the four operations and the square root of IEEE 754."""
+        return narrowed(lower, dtype, -inf), narrowed(upper, dtype, inf)
+    return lower.to(dtype), upper.to(dtype)

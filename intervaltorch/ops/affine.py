@@ -23,7 +23,6 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ..errors import UnprovenOpError
 from ._boxes import untracked
 from ._complex import bilinear as product
 from ._complex import conjugate, matrix_product
@@ -46,8 +45,14 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
     """
     if not isinstance(x, Box) and not isinstance(weight, Box):
         x = Box(x, x)  # only the bias varies
-    growth = rounding.gamma(terms + 2, _dtype(x)) if rounding.outward() else None
-    bias_centre, bias_radius = _centre_and_radius(bias, growth)
+    dtype = _dtype(x)
+    if rounding.accumulating(dtype):
+        # In float64 products of float32 numbers are exact and sums nearly so; what is left is one rounding outward.
+        wide = affine(product, in_double(x), in_double(weight), in_double(bias), terms)
+        return Box(*rounding.cast(wide.lower, wide.upper, dtype))
+    growth = rounding.gamma(terms + 5, dtype) if rounding.outward() else None
+    floor = (2 * terms + 4) * torch.finfo(dtype).tiny if growth is not None else 0.0
+    bias_centre, bias_radius = _bias(bias, growth, floor)
     if not isinstance(weight, Box):
         x_centre, x_radius = _centre_and_radius(x, growth)
         centre = product(x_centre, weight, bias_centre)
@@ -58,13 +63,20 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         radius = product(x.abs(), w_radius, bias_radius)
     else:
         # Rounding of the centre product is paid for once, by the enlarged radius of the weight.
-        x_centre, x_radius = _centre_and_radius(x, None if growth is None else 0.0)
+        x_centre, x_radius = _centre_and_radius(x, None if growth is None else rounding.gamma(3, dtype))
         w_centre, w_radius = _centre_and_radius(weight, growth)
         centre = product(x_centre, w_centre, bias_centre)
         radius = product(x_centre.abs(), w_radius, bias_radius) + product(x_radius, w_centre.abs() + w_radius, None)
     if growth is not None:
-        _cover_rounding(centre, radius, growth, terms)
+        _cover_rounding(centre, radius, growth, floor if bias is None else 0.0)
     return finite(centre - radius, centre + radius)
+
+
+def in_double(x: Any) -> Any:
+    """A box or tensor in float64; anything else as it is."""
+    if isinstance(x, Box):
+        return Box(x.lower.double(), x.upper.double())
+    return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
 
 
 def finite(lower: Tensor, upper: Tensor) -> Box:
@@ -81,34 +93,39 @@ def _dtype(x: Any) -> torch.dtype:
     return (x.lower if isinstance(x, Box) else x).dtype
 
 
-def _centre_and_radius(x: Any, growth: float | None) -> tuple[Any, Any]:
-    """Some centre of x, and a radius around it that reaches both ends.
+def _centre_and_radius(x: Box, growth: float | None) -> tuple[Tensor, Tensor]:
+    """Some centre of x, and a radius around it.
 
-    Outward (`growth` given) the radius is enlarged by `growth`·|centre| and by its own rounding. That
-    enlargement is a constant for autograd.
+    Outward (`growth` given) the radius reaches both ends and `growth`·|centre| further, once it is multiplied by
+    1 + 16 eps, which is left to `_cover_rounding`. That enlargement is a constant for autograd.
     """
-    if not isinstance(x, Box):
-        enlarged = (
-            None if x is None or growth is None else x.detach().abs() * (growth * (1 + 8 * rounding.unit(x.dtype)))
-        )
-        return x, enlarged
     centre = torch.lerp(x.lower, x.upper, 0.5)
     radius = x.upper - centre
     if growth is not None:
         with torch.no_grad():
-            info = torch.finfo(centre.dtype)
-            reach = torch.maximum(radius, centre - x.lower).add_(centre.abs().mul_(growth))
-            untracked(radius).copy_(reach.mul_(1 + 8 * info.eps).add_(info.tiny))
+            untracked(radius).add_(centre.abs(), alpha=growth).add_(torch.finfo(radius.dtype).tiny)
     return centre, radius
 
 
+def _bias(bias: Any, growth: float | None, floor: float) -> tuple[Any, Any]:
+    """Centre and radius of the bias; outward its radius is at least `growth`·|centre| + `floor`, but for rounding."""
+    if isinstance(bias, Box):
+        centre, radius = _centre_and_radius(bias, growth)
+        if growth is not None:
+            untracked(radius).add_(floor)
+        return centre, radius
+    if bias is None or growth is None:
+        return bias, None
+    return bias, bias.detach().abs().mul_(growth).add_(floor)
+
+
 @torch.no_grad()
-def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, terms: int) -> None:
+def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, floor: float) -> None:
     """Enlarge a computed radius by the rounding of its own products and of `centre ± radius`."""
-    info = torch.finfo(radius.dtype)
-    error = radius.detach()
-    error.mul_((1 + growth) * (1 + 8 * info.eps)).add_(centre.abs().mul_(info.eps)).mul_(1 + 8 * info.eps)
-    error.add_((2 * terms + 2) * info.tiny)
+    eps = torch.finfo(radius.dtype).eps
+    error = untracked(radius).mul_((1 + growth) * (1 + 64 * eps)).add_(centre.abs(), alpha=2 * eps)
+    if floor:
+        error.add_(floor)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
@@ -122,7 +139,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Box:
 
 def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: bool, *args: Any, **kwargs: Any) -> Box:
     if rounding.outward():
-        _check_backend(_dtype(input))
+        rounding.check_convolution(input.lower if isinstance(input, Box) else input)
     shape = (weight.lower if isinstance(weight, Box) else weight).shape
     # A transposed convolution's weight is (in, out/groups, ...): every input channel may meet every tap.
     terms = math.prod(shape[2:]) * (shape[0] if transposed else shape[1])
@@ -131,16 +148,6 @@ def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: 
         return function(x, w, b, *args, **kwargs)
 
     return affine(product, input, weight, bias, terms)
-
-
-def _check_backend(dtype: torch.dtype) -> None:
-    """Refuse float32 convolutions without oneDNN: what torch then takes uses Winograd's algorithm, which is no sum."""
-    if dtype is torch.float32 and not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
-        raise UnprovenOpError(
-            "outward bounds of float32 convolutions need the oneDNN backend",
-            "without it torch uses Winograd's algorithm, whose error exceeds that of a sum of products",
-            "set torch.backends.mkldnn.enabled = True, or convert inputs and model to float64",
-        )
 
 
 def _register_convolutions() -> None:

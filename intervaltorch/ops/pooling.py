@@ -20,7 +20,7 @@ from .._registry import Box, spellings
 from .._undecided import Undecided
 from ..rounding import EXACT
 from ._families import rule, structural
-from .affine import finite
+from .affine import finite, in_double
 
 # --- means --------------------------------------------------------------------------------------------------
 
@@ -34,6 +34,10 @@ def summed(function: Callable[..., Tensor], low: tuple, high: tuple, terms: int 
         high: arguments that give the upper bounds.
         terms: how many entries are summed to one at the most; only asked in outward mode.
     """
+    dtype = low[0].dtype
+    if rounding.accumulating(dtype):
+        wide = summed(function, tuple(map(in_double, low)), tuple(map(in_double, high)), terms)
+        return Box(*rounding.cast(wide.lower, wide.upper, dtype))
     lower, upper = function(*low), function(*high)
     if rounding.outward():
         info = torch.finfo(lower.dtype)

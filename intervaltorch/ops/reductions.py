@@ -20,7 +20,7 @@ from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
 from ._complex import componentwise
 from ._families import increasing, rule
-from .affine import finite
+from .affine import finite, in_double
 from .arithmetic import mul
 from .structural import _convert
 
@@ -63,6 +63,10 @@ def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
 
 def summed(function: Callable[[Tensor], Tensor], x: Box, terms: int) -> Box:
     """Bound a linear function that adds up to `terms` entries, all with the same non-negative weight."""
+    dtype = x.lower.dtype
+    if rounding.accumulating(dtype):
+        wide = summed(function, in_double(x), terms)
+        return Box(*rounding.cast(wide.lower, wide.upper, dtype))
     lower, upper = finite(function(x.lower), function(x.upper))
     if rounding.outward():
         growth = rounding.gamma(terms + 2, lower.dtype)

@@ -11,7 +11,6 @@ from torch import Tensor
 from .. import rounding
 from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
-from ..rounding import CORRECTLY_ROUNDED
 from ._boxes import both, lower_of, map_boxes, upper_of
 from ._complex import conjugated, join, parts, real_dtype, unchanged
 from ._families import rule, structural
@@ -156,7 +155,7 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
         return _convert_complex(input, before, after, result)
     if after.is_floating_point:
         if before.is_floating_point and rounding.outward() and rounding.narrows(before, after):
-            return Box(*rounding.widen(result.lower, result.upper, CORRECTLY_ROUNDED))
+            return Box(*rounding.cast(input.lower.to(result.lower.device), input.upper.to(result.lower.device), after))
         return result
     if before is torch.bool or before == after:
         return result

@@ -1,0 +1,192 @@
+r"""Error budgets and directed rounding: the only arithmetic that touches the last bit of a bound.
+
+With $u$ the unit roundoff, $\varepsilon = 2u$ and $\eta$ the smallest normal number, the computed value
+$\hat y$ of an elementwise function obeys, by the `Budget` of its record,
+
+$$|\hat y - f(x)| \le k\,\varepsilon\,|\hat y| + s\,\varepsilon\,|x| + a\,\eta ,$$
+
+and sums and products of matrices obey the $\gamma$ bounds of Higham (2002), *Accuracy and Stability
+of Numerical Algorithms*, section 3.1, whatever the order of summation:
+$\gamma_n = nu/(1 - nu)$.
+
+Every widening is a constant for autograd, so gradients pass straight through it and nothing more is kept for the
+backward pass.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._conditions import check_precision
+from .errors import UnprovenOpError
+
+__all__ = ["CORRECTLY_ROUNDED", "EXACT", "Budget"]
+
+inf = float("inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How far a computed elementwise value may lie from the real one.
+
+    The error is at most `relative`·eps·abs(y) + `input`·eps·abs(x) + `absolute`·tiny, where `eps` and `tiny`
+    are those of the dtype's `torch.finfo`, y is the computed value and x the (largest) argument.
+
+    Args:
+        relative: error in units of eps·abs(y); half of one is a correctly rounded result.
+        input: error in units of eps·abs(x).
+        absolute: error in units of the smallest normal number; 1 covers a gradual underflow.
+
+    Example:
+        >>> Budget(relative=2)
+        Budget(relative=2, input=0, absolute=1)
+    """
+
+    relative: float = 0
+    input: float = 0
+    absolute: float = 1
+
+
+EXACT = Budget(0, 0, 0)
+"""The budget of an operation that commits no rounding error."""
+
+CORRECTLY_ROUNDED = Budget(relative=0.5)
+"""The budget of the four operations and the square root of IEEE 754."""
+
+
+def unit(dtype: torch.dtype) -> float:
+    """Return the unit roundoff u of a floating dtype: half the distance from 1 to the next number."""
+    return torch.finfo(dtype).eps / 2
+
+
+def gamma(n: int, dtype: torch.dtype) -> float:
+    """Return Higham's γ(n) = nu / (1 - nu), with room for its own rounding.
+
+    Raises:
+        UnprovenOpError: if nu >= 1/2: sums that long carry no useful bound in this dtype; or if torch may compute in
+            less than this dtype's precision.
+    """
+    check_precision(dtype)
+    nu = n * unit(dtype)
+    if nu >= 0.5:
+        raise UnprovenOpError(
+            f"a sum of {n} terms has no rounding error bound in {dtype}", "convert the inputs to a wider dtype"
+        )
+    return nu / (1 - nu) * (1 + 4 * torch.finfo(torch.float64).eps)
+
+
+def down(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
+    """Return a number at most y - error, as a constant shift for autograd; -inf where either is NaN.
+
+    The subtraction commits half an ulp of its result, at most u(|y| + error); the caller's `error` must
+    contain a full eps·|y| + tiny for it, as `slack` does. Where y overflowed to +inf the real value may be finite: it
+    is at least the largest finite number less the relative error of y, which `overflow` must exceed.
+    """
+    lower = y - error
+    largest = torch.finfo(lower.dtype).max * (1 - overflow)
+    lower.detach().nan_to_num_(nan=-inf, posinf=largest, neginf=-inf)
+    return lower
+
+
+def up(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
+    """Return a number at least y + error; the mirror image of `down`."""
+    upper = y + error
+    largest = torch.finfo(upper.dtype).max * (1 - overflow)
+    upper.detach().nan_to_num_(nan=inf, posinf=inf, neginf=-largest)
+    return upper
+
+
+@torch.no_grad()
+def slack(y: Tensor, budget: Budget, x: Tensor | None = None) -> Tensor:
+    """Return the error of a computed y by its budget, and one eps·|y| + tiny for `down` and `up`.
+
+    The products and sums here are of non-negative terms and err by less than 8u relative to their value,
+    which the factor 1 + 8 eps covers. Of an overflowed y it is the error of the largest finite number.
+    """
+    info = torch.finfo(y.dtype)
+    room = 1 + 8 * info.eps
+    error = y.abs().clamp_(max=info.max).mul_((budget.relative + 1) * info.eps * room)
+    if budget.input and x is not None:
+        error = error + x.abs() * (budget.input * info.eps * room)
+    return error.add_((budget.absolute + 1) * info.tiny * room)
+
+
+def widen(
+    lower: Tensor,
+    upper: Tensor,
+    budget: Budget,
+    image: tuple[float, float] = (-inf, inf),
+    at_lower: Tensor | None = None,
+    at_upper: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Move computed bounds outward by an error budget, then cut them back to the image of the function.
+
+    Args:
+        lower: computed lower bounds.
+        upper: computed upper bounds, same shape.
+        budget: error of the values that were computed.
+        image: closed range of the function; a bound outside it is only an effect of the widening.
+        at_lower: arguments whose size enters `Budget.input` at the lower bound.
+        at_upper: the same at the upper bound.
+    """
+    if budget == EXACT or not lower.dtype.is_floating_point:
+        return lower, upper
+    # A correctly rounded result only overflows beyond the largest number.
+    overflow = (
+        0.0 if budget.relative <= 0.5 and not budget.input else (budget.relative + 8) * torch.finfo(lower.dtype).eps
+    )
+    lower = down(lower, slack(lower, budget, at_lower), overflow)
+    upper = up(upper, slack(upper, budget, at_upper), overflow)
+    if image[0] > -inf:
+        least = neighbour(image[0], lower.dtype, -inf)
+        lower.detach().clamp_(min=least)
+        upper.detach().clamp_(min=least)
+    if image[1] < inf:
+        largest = neighbour(image[1], lower.dtype, inf)
+        lower.detach().clamp_(max=largest)
+        upper.detach().clamp_(max=largest)
+    return lower, upper
+
+
+@functools.lru_cache(maxsize=4096)
+def neighbour(x: float, dtype: torch.dtype, towards: float) -> float:
+    """Return x itself if the dtype holds it, else its neighbour in the dtype on the side of `towards`."""
+    kind = _NUMPY.get(dtype)
+    if kind is None:  # bfloat16
+        near = torch.tensor(x, dtype=dtype)
+        beside = torch.nextafter(near, torch.tensor(towards, dtype=dtype)).item()
+        return near.item() if near.item() == x or (near.item() > x) == (towards > x) else beside
+    with np.errstate(over="ignore"):  # NumPy, because these numbers are no part of a graph that torch may be tracing
+        rounded = kind(x)
+        wrong_way = float(rounded) != x and (float(rounded) > x) != (towards > x)
+        return float(np.nextafter(rounded, kind(towards)) if wrong_way else rounded)
+
+
+_NUMPY: dict[torch.dtype, Any] = {torch.float16: np.float16, torch.float32: np.float32, torch.float64: np.float64}
+
+
+def narrows(before: torch.dtype, after: torch.dtype) -> bool:
+    """Whether converting between floating dtypes can round."""
+    old, new = torch.finfo(before), torch.finfo(after)
+    return new.eps > old.eps or new.max < old.max
+
+
+def narrowed(y: Tensor, dtype: torch.dtype, towards: float) -> Tensor:
+    """Convert to another dtype, rounding towards -inf or inf: the nearest number of the dtype on that side.
+
+    Rounding to nearest gives a neighbour of y; where it lies on the wrong side, the next number is the one on the other
+    side. Both comparisons are exact, because the narrower numbers are converted back without rounding.
+    """
+    near = y.to(dtype)
+    with torch.no_grad():
+        back = near.to(y.dtype)
+        wrong = back > y if towards < 0 else back < y
+        beside = torch.nextafter(near, torch.full((), towards, dtype=dtype, device=y.device))
+        near.detach().copy_(torch.where(wrong, beside, near))
+    return near
