@@ -30,6 +30,8 @@ def box(lower, upper):
     return IntervalTensor(torch.tensor(lower), torch.tensor(upper))
 
 
+WEIGHTS = [plain(2, 3), plain(2, 2), plain(2), plain(2)]
+
 CASES = [
     (aten.convolution, (ball(1, 2, 4, 4), plain(3, 2, 2, 2), plain(3), [1, 1], [0, 0], [1, 1], False, [0, 0], 1)),
     (aten.convolution, (ball(1, 2, 4, 4), plain(2, 3, 2, 2), None, [2, 1], [0, 0], [1, 1], True, [1, 0], 1)),
@@ -84,6 +86,36 @@ CASES = [
     (F.feature_alpha_dropout, (ball(1, 4), 0.5, False)),
     (torch.feature_dropout, (ball(1, 4), 0.5, False)),
     (torch.native_dropout, (ball(4), 0.5, False)),
+    (torch.rnn_tanh, (ball(2, 2, 3), plain(1, 2, 2), WEIGHTS[:2], False, 1, 0.0, False, False, False)),
+    (torch.rnn_relu, (ball(2, 2, 3), plain(1, 2, 2), WEIGHTS[:2], False, 1, 0.0, False, False, True)),
+    (torch.gru, (ball(2, 2, 3), ball(1, 2, 2), [plain(6, 3), ball(6, 2)], False, 1, 0.0, False, False, False)),
+    (
+        torch.gru,
+        (ball(3, 3), torch.tensor([2, 1]), ball(1, 2, 2), [plain(6, 3), plain(6, 2)], False, 1, 0.0, False, False),
+    ),
+    (
+        torch.lstm,
+        (
+            ball(2, 2, 3),
+            [ball(1, 2, 2), plain(1, 2, 2)],
+            [plain(8, 3), plain(8, 2)],
+            False,
+            1,
+            0.0,
+            False,
+            False,
+            False,
+        ),
+    ),
+    (torch.rnn_tanh_cell, (ball(2, 3), ball(2, 2), *WEIGHTS)),
+    (torch.rnn_relu_cell, (ball(2, 3), ball(2, 2), *WEIGHTS)),
+    (torch.gru_cell, (ball(2, 3), ball(2, 2), plain(6, 3), plain(6, 2))),
+    (torch.lstm_cell, (ball(2, 3), [ball(2, 2), ball(2, 2)], plain(8, 3), plain(8, 2))),
+    (torch._pack_padded_sequence, (ball(4, 2, 3), torch.tensor([4, 2]), False)),
+    (torch._pad_packed_sequence, (ball(5, 3), torch.tensor([2, 2, 1]), True, 0.5, 4)),
+    (private.pad_sequence, ([ball(4, 3), plain(2, 3)], True, 0.5)),
+    (private.multilabel_margin_loss, (ball(2, 4), torch.tensor([[1, 3, -1, 0], [0, -1, -1, -1]]), 2)),
+    (aten.multilabel_margin_loss_forward, (ball(2, 4), torch.tensor([[1, 3, -1, 0], [0, -1, -1, -1]]), 0)),
     (aten._to_copy, (ball(3),)),
     (aten._reshape_alias, (ball(2, 3), [3, 2], [2, 1])),
     (aten._reshape_alias_copy, (ball(2, 3), [3, 2], [2, 1])),

@@ -16,10 +16,10 @@ from .. import rounding
 from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
-from ._boxes import as_box, check_domain, hull
+from ._boxes import as_box, both, check_domain, hull
 from ._families import rule
 from ._operands import rounded
-from .arithmetic import mul, sub
+from .arithmetic import add, div, mul, sub
 from .moments import magnitudes, vector_norm
 from .reductions import mean, sum_
 
@@ -138,3 +138,27 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
 
     result = _over_corners(loss, as_box(input), target)
     return _reduced(result if weight is None else mul(result, weight), reduction)
+
+
+# --- margins ----------------------------------------------------------------------------------------------------------
+
+
+@rule("multilabel_margin_loss", formula=r"\frac1n \sum_{j \in y, k \notin y} \max(0, 1 - x_j + x_k)", family="loss",
+      proven=True, function=F.multilabel_margin_loss)  # fmt: skip
+def multilabel_margin_loss(input: Box, target: Tensor, reduction: int = _MEAN) -> Any:
+    """Falls in the scores of labels and rises in those of other classes: the hull."""
+    return multilabel_margin_loss_forward(input, target, reduction)[0]
+
+
+@rule(torch.ops.aten.multilabel_margin_loss_forward, family="loss", proven=True,
+      formula=r"\frac1n \sum_{j \in y, k \notin y} \max(0, 1 - x_j + x_k)")  # fmt: skip
+def multilabel_margin_loss_forward(input: Box, target: Tensor, reduction: int) -> tuple[Any, Tensor]:
+    """The kernel of `multilabel_margin_loss`; torch's own decomposition counts what comes after the first -1."""
+    is_label = torch.ops.aten.multilabel_margin_loss_forward(input.lower, target, reduction)[1]
+    scores, target, known = both(torch.atleast_1d, input), torch.atleast_1d(target), torch.atleast_1d(is_label).bool()
+    counts = (target >= 0).to(torch.uint8).cumprod(-1).bool()  # labels end with the first -1
+    labels = both(torch.gather, scores, -1, target.where(counts, 0))
+    gaps = add(sub(1.0, both(torch.unsqueeze, labels, -1)), both(torch.unsqueeze, scores, -2))
+    pairs = counts.unsqueeze(-1) & ~known.unsqueeze(-2)
+    hinges = Box(*(torch.where(pairs, end.clamp(min=0), 0.0) for end in gaps))
+    return _reduced(div(sum_(hinges, (-2, -1)), target.shape[-1]), reduction), is_label

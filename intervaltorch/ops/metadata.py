@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from .._registry import Box, Op, add_op, spelled, spellings
+from ..errors import EscapeError
 from ..rounding import EXACT
-from ._boxes import as_box, lower_of, map_boxes
+from ._boxes import as_box, decided, lower_of, map_boxes
 from ._complex import unchanged
 from ._families import rule
 
@@ -78,3 +79,19 @@ for _name in (
 ):  # fmt: skip
     if hasattr(torch.Tensor, _name):
         point(getattr(torch.Tensor, _name).__get__)
+
+
+@rule("_nested_tensor_from_mask_left_aligned", family="metadata", budget=EXACT, proven=True)
+def nested_tensor_from_mask_left_aligned(t: Any, mask: Any) -> Any:
+    """Whether a padding mask keeps the first entries of each sequence: only the shape of `t` is read."""
+    return torch._nested_tensor_from_mask_left_aligned(as_box(t).lower, decided(mask, "a padding mask"))
+
+
+_hooks: Any = torch.Tensor._backward_hooks
+
+
+@rule(_hooks.__set__, family="metadata", budget=EXACT, proven=True)
+def set_backward_hooks(input: Any, hooks: Any) -> None:
+    """Autograd takes the hooks off a tensor that is written in place; a box, whose bounds have the hooks, has none."""
+    if hooks is not None:
+        raise EscapeError("a box has no hooks of its own", "put them on its bounds: X.lower.register_hook(...)")

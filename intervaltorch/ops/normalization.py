@@ -177,11 +177,15 @@ def native_group_norm(
 # --- batch norm -------------------------------------------------------------------------------------------------------
 
 
-def _refuse_batch(name: str) -> UnsupportedOpError:
-    return UnsupportedOpError(
-        f"{name} in training mode would update its running statistics, which are plain tensors, with intervals",
-        "switch to inference first: model.eval()",
-    )
+def _check_untouched(name: str, momentum: float) -> None:
+    """Refuse to update running statistics with those of a box; a momentum of 0 leaves them as they are."""
+    if momentum != 0:
+        raise UnsupportedOpError(
+            f"{name} in training mode would update its running statistics, which are plain tensors, with intervals",
+            "normalise with them: model.eval()",
+            "or by the batch without touching them: set momentum = 0 on the layer while boxes run (a forward pass of"
+            " plain tensors updates them as usual), or make it with track_running_stats=False",
+        )
 
 
 def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Box:
@@ -203,14 +207,11 @@ def functional_batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Box:  # fmt: skip
-    """The hull, with running statistics; without any, as `layer_norm` over the batch; refused where it updates them."""
-    if running_mean is None and running_var is None:
-        x = as_box(input)
-        dims = tuple(d for d in range(x.lower.ndim) if d != 1)
-        return _scaled(standardise(x, dims, eps), *(_by_channel(p, x.lower.ndim) for p in (weight, bias)))
-    if training:
-        raise _refuse_batch("batch_norm")
-    return _inference_norm(input, running_mean, running_var, weight, bias, eps)
+    """The hull, with running statistics; by its own batch as `layer_norm`; refused where it updates them."""
+    shape = as_box(input).lower.shape
+    if training and shape[:1].numel() * shape[2:].numel() == 1:
+        raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
+    return batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
 @rule("batch_norm", **_BATCH)
@@ -219,7 +220,13 @@ def batch_norm(
     eps: float, cudnn_enabled: bool = True,
 ) -> Box:  # fmt: skip
     """`torch.nn.functional.batch_norm` with its arguments in ATen's order."""
-    return functional_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    if not training and running_mean is not None and running_var is not None:
+        return _inference_norm(input, running_mean, running_var, weight, bias, eps)
+    if running_mean is not None or running_var is not None:
+        _check_untouched("batch_norm", momentum)
+    x = as_box(input)
+    dims = tuple(d for d in range(x.lower.ndim) if d != 1)
+    return _scaled(standardise(x, dims, eps), *(_by_channel(p, x.lower.ndim) for p in (weight, bias)))
 
 
 @rule("native_batch_norm", **_BATCH)
@@ -227,7 +234,7 @@ def native_batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float
 ) -> tuple[Box, Any, Any]:  # fmt: skip
     """The kernel of `batch_norm`, which saves the statistics of the batch in training."""
-    y = functional_batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    y = batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
     if not training:
         return y, y.lower.new_empty(0), y.lower.new_empty(0)
     dims = tuple(d for d in range(y.lower.ndim) if d != 1)
@@ -251,9 +258,11 @@ def functional_instance_norm(
     if not use_input_stats:
         return _inference_norm(input, running_mean, running_var, weight, bias, eps)
     if running_mean is not None or running_var is not None:
-        raise _refuse_batch("instance_norm")
-    channels = (input.lower if isinstance(input, Box) else input).shape[1]
-    return group_norm(input, channels, weight, bias, eps)
+        _check_untouched("instance_norm", momentum)
+    shape = as_box(input).lower.shape
+    if shape[2:].numel() == 1:
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {shape}")
+    return group_norm(input, shape[1], weight, bias, eps)
 
 
 @rule("instance_norm", **_CENTRED)

@@ -185,6 +185,22 @@ def test_batch_statistics_are_refused(module):
     check_op(lambda x: module.eval().to(x.dtype)(x), boxes(2, 4, 5))
 
 
+@pytest.mark.parametrize("module", [nn.BatchNorm1d(4), nn.InstanceNorm1d(4, track_running_stats=True)])
+def test_without_momentum_the_batch_normalises_itself(module):
+    """In training mode; the running statistics keep their values."""
+    module.train().momentum = 0.0
+    module.running_mean.fill_(0.5)
+    check_op(lambda x: module.to(x.dtype)(x), boxes(2, 4, 5))
+    assert (module.running_mean == 0.5).all() and (module.running_var == 1).all()
+
+
+def test_one_value_to_a_statistic_is_an_error():
+    for module, x in ((nn.BatchNorm1d(4, momentum=0.0), boxes(1, 4)), (nn.InstanceNorm1d(4), boxes(2, 4, 1))):
+        for argument in (x, x.lower):
+            with pytest.raises(ValueError, match="Expected more than 1"):
+                module(argument)
+
+
 @pytest.mark.parametrize(
     "module",
     [nn.LayerNorm(5), nn.GroupNorm(2, 4), nn.InstanceNorm1d(4, affine=True), nn.RMSNorm(5), nn.BatchNorm1d(4).eval()],
