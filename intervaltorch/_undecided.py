@@ -111,6 +111,12 @@ class Undecided(Tensor):
 def _refusal(arguments: Any) -> UndecidedError:
     found = _find(arguments)
     source = found._what if found is not None else "an interval operation"
+    if found is not None and found.dtype.is_floating_point:
+        return UndecidedError(
+            f"{source} is not unique, and depends on the point of the box",
+            f"used: {found!r}",
+            "the values beside it hold for every point: use those alone",
+        )
     return UndecidedError(
         f"an index from {source} depends on the point of the box",
         f"used: {found!r}",

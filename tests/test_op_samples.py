@@ -107,10 +107,21 @@ def torch_accepts(op, boxes, kwargs):
     return True
 
 
+# Their bounds are built around the midpoint: a smaller box with another midpoint may reach farther on one side.
+CENTRED = {
+    "cond", "det", "eigh", "eigvalsh", "inv", "inv_ex", "matrix_norm", "matrix_rank", "norm", "slogdet", "solve",
+    "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve",
+}  # fmt: skip
+CENTRED = {"linalg." + name for name in CENTRED} | {
+    "cholesky_inverse", "cholesky_solve", "logdet", "matrix_exp", "norm.nuc", "svd", "triangular_solve",
+}  # fmt: skip
+
+
 def check(op, boxes, kwargs):
     testing.check_sound(op.op, *boxes, samples=6, **kwargs)
     testing.check_result(op.op, *boxes, **kwargs)
-    testing.check_nested(op.op, *boxes, **kwargs)
+    if op.full_name not in CENTRED:
+        testing.check_nested(op.op, *boxes, **kwargs)
 
 
 def by_name(op):

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._tensor import IntervalTensor
+from .._undecided import Undecided
 from ._boxes import is_box
 from ._trees import flatten
 
@@ -39,7 +40,8 @@ def with_constants(result: Any, value: Any, first: Any) -> Any:
     """
     if isinstance(result, (tuple, list)) and isinstance(value, (tuple, list)) and len(result) == len(value):
         return [with_constants(*items) for items in zip(result, value, first, strict=True)]
-    plain = isinstance(result, Tensor) and not is_box(result) and result.dtype.is_floating_point
+    plain = isinstance(result, Tensor) and not (is_box(result) or isinstance(result, Undecided))
+    plain = plain and result.dtype.is_floating_point
     if plain and isinstance(value, Tensor) and torch.equal(value, first):
         torch.testing.assert_close(result, value.to(result.dtype), msg="a plain result differs from torch's")
         return result
