@@ -66,15 +66,16 @@ def _table(ops: list[Op]) -> nodes.table:
     group = nodes.tgroup(cols=len(columns))
     group += [nodes.colspec(colwidth=1) for _ in columns]
     head, body = nodes.thead(), nodes.tbody()
-    head += _row(columns)
-    body += [_row(cells) for cells in zip(*columns.values(), strict=True)]
+    head += row(columns)
+    body += [row(cells) for cells in zip(*columns.values(), strict=True)]
     group += [head, body]
     table = nodes.table(classes=["op-table"])
     table += group
     return table
 
 
-def _row(cells: Iterable[Cell]) -> nodes.row:
+def row(cells: Iterable[Cell]) -> nodes.row:
+    """Make a row of a table of text or nodes."""
     row = nodes.row()
     for cell in cells:
         content = cell if isinstance(cell, nodes.Element) else nodes.Text(cell or "")

@@ -142,23 +142,32 @@ but(
 # --- normalisation ----------------------------------------------------------------------------------------------------
 
 _BATCHES = (("1d", box(5, 4)), ("2d", IMAGE), ("3d", VOLUME))
+
+
+def tracking(entry: Case) -> None:
+    """In training mode, a norm that would update its running statistics."""
+    but(
+        entry,
+        training=True,
+        refusal="running statistics",
+        reason="running statistics are plain tensors, which hold no box; bounded with `momentum=0` or without them",
+    )
+
+
 for _name, _input in _BATCHES:
     case(getattr(nn, f"BatchNorm{_name}"), _input, 4)
     case(getattr(nn, f"LazyBatchNorm{_name}"), _input)
+    tracking(case(getattr(nn, f"BatchNorm{_name}"), _input, 4))
+    tracking(case(getattr(nn, f"LazyBatchNorm{_name}"), _input))
     but(case(getattr(nn, f"BatchNorm{_name}"), _input, 4, track_running_stats=False), training=True)
     but(case(getattr(nn, f"BatchNorm{_name}"), _input, 4, momentum=0.0), training=True)
-    but(
-        case(getattr(nn, f"BatchNorm{_name}"), _input, 4),
-        training=True,
-        refusal="running statistics",
-        reason="running statistics are plain tensors and cannot take in a box; `momentum=0` or "
-        "`track_running_stats=False` normalises by the batch",
-    )
 case(nn.SyncBatchNorm, IMAGE, 4)
 for _name, _input in (("1d", SIGNAL), ("2d", IMAGE), ("3d", VOLUME)):
     case(getattr(nn, f"InstanceNorm{_name}"), _input, 4, affine=True)
     case(getattr(nn, f"InstanceNorm{_name}"), _input, 4, track_running_stats=True)
     case(getattr(nn, f"LazyInstanceNorm{_name}"), _input)
+    tracking(case(getattr(nn, f"InstanceNorm{_name}"), _input, 4, track_running_stats=True))
+    tracking(case(getattr(nn, f"LazyInstanceNorm{_name}"), _input, track_running_stats=True))
 case(nn.LayerNorm, VECTORS, 4)
 case(nn.LayerNorm, IMAGE, (6, 5))
 case(nn.RMSNorm, VECTORS, 4)
@@ -166,8 +175,8 @@ case(nn.GroupNorm, IMAGE, 2, 4)
 case(nn.LocalResponseNorm, IMAGE, 3)
 but(
     case(nn.CrossMapLRN2d, IMAGE, 3),
-    refusal="autograd.Function|no interval rule",
-    reason="torch writes it as an in-place `torch.autograd.Function`; `LocalResponseNorm` is the same function",
+    refusal="torch.Tensor.new",
+    reason="torch writes it in place, inside a `torch.autograd.Function`; `nn.LocalResponseNorm` is bounded",
 )
 
 # --- pooling ----------------------------------------------------------------------------------------------------------

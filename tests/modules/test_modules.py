@@ -23,9 +23,10 @@ def identify(case):
 def prepared(case):
     """The module, with parameters and statistics that are neither zero nor one."""
     torch.manual_seed(0)
-    module = case.make().train(case.training)
-    if any(is_lazy(parameter) for parameter in module.parameters()):
+    module = case.make().eval()
+    if any(is_lazy(value) for value in (*module.parameters(), *module.buffers())):
         module(*case.inputs)  # a box initialises it
+    module.train(case.training)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=0.5)
     for name, buffer in module.named_buffers():
