@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import importlib
 import threading
 from fractions import Fraction
 
 import pytest
 import torch
+from torch import nn
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
@@ -52,6 +55,73 @@ def test_default_reaches_other_threads_and_a_block_does_not():
     finally:
         it.set_default_rounding("nearest")
     assert seen == ["outward"]
+
+
+def test_modes_of_tasks_and_threads_do_not_meet():
+    async def task(mode):
+        with it.rounding(mode):
+            await asyncio.sleep(0)
+            return it.get_rounding()
+
+    @it.rounding("outward")
+    async def decorated():
+        await asyncio.sleep(0)
+        return it.get_rounding()
+
+    async def all_at_once():
+        return await asyncio.gather(task("outward"), task("nearest"), decorated(), task("nearest"), decorated())
+
+    assert asyncio.run(all_at_once()) == ["outward", "nearest", "outward", "nearest", "outward"]
+    assert it.get_rounding() == "nearest"
+
+    barrier, seen = threading.Barrier(2), {}
+
+    @it.rounding("outward")
+    def work(name):
+        barrier.wait()
+        seen[name] = it.get_rounding()
+        barrier.wait()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in "ab"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {"a": "outward", "b": "outward"}
+
+
+def test_generators_are_not_decorated():
+    def numbers():
+        yield 1
+
+    async def later():
+        yield 1
+
+    for generator in (numbers, later):
+        with pytest.raises(TypeError, match="generator"):
+            it.rounding("outward")(generator)
+
+
+def test_a_decorator_keeps_name_and_result_and_a_mode_is_used_again():
+    mode = it.rounding("outward")
+
+    @mode
+    def add(a, b=2):
+        """Add."""
+        return a + b
+
+    assert (add(1), add(1, b=3), add.__name__, add.__doc__) == (3, 4, "add", "Add.")
+    for _ in range(2):
+        with mode, mode:
+            assert it.get_rounding() == "outward"
+    assert it.get_rounding() == "nearest"
+
+
+def test_accumulate_needs_outward_and_a_dtype_it_knows():
+    with pytest.raises(ValueError, match="accumulate"):
+        it.rounding("nearest", accumulate="float64")
+    with pytest.raises(ValueError, match="float16"):
+        it.rounding("outward", accumulate="float16")
 
 
 @pytest.mark.parametrize("wrong", ["up", "", None])
@@ -169,6 +239,83 @@ def test_gradients_pass_straight_through_the_widening():
             y = (IntervalTensor.from_ball(x, 0.1) * 2.5).exp()
         gradients.append(torch.autograd.grad((y.upper - 3 * y.lower).sum(), x)[0])
     torch.testing.assert_close(*gradients)
+
+
+def bounds_of_model(model, x):
+    y = model(IntervalTensor.from_ball(x, 0.01))
+    return (y.upper - 3 * y.lower).sum()
+
+
+def saved_bytes(model, x):
+    """How much a forward pass keeps for the backward pass, each storage once."""
+    kept = {}
+
+    def pack(t):
+        kept[t.untyped_storage().data_ptr()] = t.untyped_storage()  # held, so that no address is used twice
+        return t
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
+        loss = bounds_of_model(model, x)
+    return sum(storage.nbytes() for storage in kept.values()), loss
+
+
+MODELS = {
+    "mlp": (lambda: nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 10), nn.Tanh()), (8, 20)),
+    "cnn": (
+        lambda: nn.Sequential(nn.Conv2d(2, 4, 3), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Linear(36, 3)),
+        (4, 2, 8, 8),
+    ),
+    "norm": (lambda: nn.Sequential(nn.Linear(20, 16), nn.LayerNorm(16), nn.GELU(), nn.Softmax(-1)), (8, 20)),
+    "sums": (lambda: _Sums(), (8, 20)),
+}
+
+
+class _Sums(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.rand(20))
+
+    def forward(self, x):
+        return (x * self.weight).sum(-1) + x.square().mean(-1) - (0.1 * x).cumsum(-1)[..., -1]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_training_keeps_no_more_and_learns_the_same(name):
+    make, shape = MODELS[name]
+    torch.manual_seed(0)
+    model, x = make(), torch.rand(shape)
+    bytes_kept, gradients = {}, {}
+    for mode in ("nearest", "outward"):
+        with it.rounding(mode):
+            bytes_kept[mode], loss = saved_bytes(model, x)
+        gradients[mode] = torch.autograd.grad(loss, list(model.parameters()))
+    assert bytes_kept["nearest"] > 0
+    # A root is kept for its own gradient and, moved outward, for that of the quotient: two more tensors a norm.
+    room = 1.05 if name == "norm" else 1
+    assert bytes_kept["outward"] <= bytes_kept["nearest"] * room
+    for near, out in zip(gradients["nearest"], gradients["outward"], strict=True):
+        torch.testing.assert_close(near, out, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn"])
+def test_accumulating_in_float64_is_narrower_and_learns_the_same(name):
+    make, shape = MODELS[name]
+    torch.manual_seed(0)
+    model, x = make(), torch.rand(shape)
+    box = IntervalTensor.from_ball(x, 1e-5)
+    exact = copy.deepcopy(model).double()(box.double())
+    with it.rounding("outward"):
+        plain = model(box)
+    with it.rounding("outward", accumulate="float64"):
+        near, loss = model(box), bounds_of_model(model, x)
+    assert near.dtype is torch.float32
+    assert exact.issubset(near.double()).all()
+    added = (near.double().width.sum() / exact.width.sum() - 1).item()
+    assert added < 0.3 * (plain.double().width.sum() / exact.width.sum() - 1).item()
+    gradients = torch.autograd.grad(loss, list(model.parameters()))
+    expected = torch.autograd.grad(bounds_of_model(model, x), list(model.parameters()))
+    for a, b in zip(gradients, expected, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
 
 
 def test_gamma_refuses_sums_without_a_bound():

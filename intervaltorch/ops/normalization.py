@@ -28,7 +28,7 @@ from .. import rounding
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
-from ._boxes import as_box
+from ._boxes import as_box, untracked
 from ._families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import deviations, magnitudes, var, vector_norm
@@ -75,8 +75,14 @@ def _root(x: Tensor, positive: bool) -> Tensor:
 
 def _root_below(x: Tensor, eps: float) -> Tensor:
     """At most the root of x + eps."""
-    inner = torch.clamp(below(x + eps, TWO), min=0) if rounding.outward() else x + eps
-    return below(_root(inner, eps > 0), TWO).clamp(min=0) if rounding.outward() else _root(inner, eps > 0)
+    if not rounding.outward():
+        return _root(x + eps, eps > 0)
+    # Cut as a constant for autograd: the argument and its root are not negative in real arithmetic.
+    inner = below(x + eps, TWO)
+    untracked(inner).clamp_(min=0)
+    root = below(_root(inner, eps > 0), TWO)
+    untracked(root).clamp_(min=0)
+    return root
 
 
 def _root_above(x: Tensor, eps: float) -> Tensor:

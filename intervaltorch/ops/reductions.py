@@ -32,8 +32,8 @@ def below(y: Tensor, budget: Budget) -> Tensor:
     if not rounding.outward():
         return y
     # An overflow says that the real value exceeds the largest number, up to the same relative error; NaN says nothing.
-    y = y.nan_to_num(nan=-inf, posinf=torch.finfo(y.dtype).max, neginf=-inf)
-    return rounding.down(y, rounding.slack(y, budget))
+    overflow = (budget.relative + 8) * torch.finfo(y.dtype).eps
+    return rounding.down(y, rounding.slack(y, budget), overflow)
 
 
 def above(y: Tensor, budget: Budget) -> Tensor:
