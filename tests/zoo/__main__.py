@@ -7,7 +7,7 @@ import importlib.metadata
 import pathlib
 import sys
 
-from .table import HEAD, MODELS, line, run_all, summary
+from .table import HEAD, MODELS, line, read, run_all, summary
 
 PAGE = """# Models of timm and transformers
 
@@ -18,13 +18,14 @@ transformers {transformers}, torch {torch}, float64.
 
 Each model is unmodified, has random weights, and is run on a box around a random input. Every submodule's box must be
 finite and contain that submodule's output at the centre, at random points and corners, and at the corners to which
-gradients of outputs point. Nothing is tolerated but the rounding that outward mode itself accounts for. How weights are
-drawn and scaled is told in `tests/zoo/harness.py`.
+gradients of outputs point; then the same is asked of one submodule of each class alone, on a box around its own input.
+Nothing is tolerated but the rounding that outward mode itself accounts for. `tests/zoo/harness.py` tells more.
 
 - *layers*: outputs of submodules compared; *numbers*: entries of these.
 - *ratio*: width of the model's box over the width that the points reached, at the output where it is smallest;
   *median ratio*: the same of each layer, median of the layers. Plain intervals grow with depth, most of all where
   normalisation divides by small deviations.
+- *alone*: submodules checked alone; *ratio alone*: the ratio of these, median.
 
 {table}
 """
@@ -38,16 +39,25 @@ def main() -> int:
     options = parser.parse_args()
     models = [m for m in MODELS if not options.parts or any(part in m for part in options.parts)]
     print(*HEAD, sep="\n")
-    rows = []
+    rows: dict[str, str] = {}
+    failed = 0
     for row in run_all(models, options.workers):
-        rows.append(row)
-        print(line(row), flush=True)
-    print(summary(rows))
-    if options.write:
-        versions = {name: importlib.metadata.version(name) for name in ("timm", "transformers", "torch")}
-        table = "\n".join([*HEAD, *map(line, rows)])
-        options.write.write_text(PAGE.format(summary=summary(rows), table=table, **versions))
-    return int(any(row.status == "FAILED" for row in rows))
+        rows[row.model] = line(row)
+        failed += row.status == "FAILED"
+        print(rows[row.model], flush=True)
+        if options.write:
+            _write(options.write, rows)
+    print(summary(rows.values()))
+    return int(failed > 0)
+
+
+def _write(page: pathlib.Path, rows: dict[str, str]) -> None:
+    """Put rows into the page, and keep those of other models."""
+    known = (read(page.read_text()) if page.exists() else {}) | rows
+    known = {model: known[model] for model in MODELS if model in known}
+    versions = {name: importlib.metadata.version(name) for name in ("timm", "transformers", "torch")}
+    table = "\n".join([*HEAD, *known.values()])
+    page.write_text(PAGE.format(summary=summary(known.values()), table=table, **versions))
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ _CLIP = {
 _STAGES = {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1]}
 _BRANCHES = {"num_channels": 3, "depths": [1, 1, 1, 1]}
 
-RADII = {"qwen2_moe": 1e-6}
+RADII = {"deepseek_v3": 1e-6, "qwen2_moe": 1e-6}
 """Radii where the usual one leaves undecided which experts a token is sent to."""
 
 HUGGING_FACE: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -160,6 +160,62 @@ HUGGING_FACE: dict[str, tuple[str, str, dict[str, Any]]] = {
     "starcoder2": ("Starcoder2Model", "text", _TEXT | {"num_key_value_heads": 1} | _SPECIAL),
     "xlm-roberta": ("XLMRobertaModel", "text", _TEXT | {"pad_token_id": 1}),
     "xlnet": ("XLNetModel", "text", {"vocab_size": 50, "d_model": 16, "n_layer": 2, "n_head": 2, "d_inner": 32}),
+    "biogpt": ("BioGptModel", "text", _TEXT),
+    "ctrl": (
+        "CTRLModel",
+        "text",
+        {"vocab_size": 50, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "dff": 32},
+    ),
+    "deepseek_v3": (
+        "DeepseekV3Model",
+        "text",
+        _TEXT
+        | _EAGER
+        | {
+            "n_routed_experts": 4,
+            "num_experts_per_tok": 2,
+            "n_group": 2,
+            "topk_group": 1,
+            "moe_intermediate_size": 16,
+            "first_k_dense_replace": 1,
+            "kv_lora_rank": 8,
+            "q_lora_rank": 8,
+            "qk_rope_head_dim": 4,
+            "qk_nope_head_dim": 4,
+            "v_head_dim": 8,
+        },
+    ),
+    "funnel": (
+        "FunnelModel",
+        "text",
+        {
+            "vocab_size": 50,
+            "d_model": 16,
+            "n_head": 2,
+            "d_head": 8,
+            "d_inner": 32,
+            "block_sizes": [1, 1],
+            "num_decoder_layers": 1,
+        },
+    ),
+    "longformer": ("LongformerModel", "text", _TEXT | {"attention_window": 4, "pad_token_id": 1}),
+    "mamba2": (
+        "Mamba2Model",
+        "text",
+        {
+            "vocab_size": 50,
+            "hidden_size": 16,
+            "state_size": 4,
+            "num_hidden_layers": 2,
+            "num_heads": 4,
+            "head_dim": 8,
+            "n_groups": 1,
+            "chunk_size": 4,
+            "use_cache": False,
+        },
+    ),
+    "openai-gpt": ("OpenAIGPTModel", "text", _GPT2),
+    "rwkv": ("RwkvModel", "text", {"vocab_size": 50, "hidden_size": 16, "num_hidden_layers": 2, "use_cache": False}),
     # text to text, from embeddings on both sides
     "bart": ("BartModel", "seq2seq", _SEQ2SEQ),
     "blenderbot": ("BlenderbotModel", "seq2seq", _SEQ2SEQ),
@@ -179,6 +235,24 @@ HUGGING_FACE: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "data2vec-vision": ("Data2VecVisionModel", "image", _IMAGE),
     "deit": ("DeiTModel", "image", _IMAGE),
+    "detr": (
+        "DetrModel",
+        "image32",
+        {
+            "use_timm_backbone": False,
+            "use_pretrained_backbone": False,
+            "backbone": None,
+            "backbone_config": {"model_type": "resnet", "out_features": ["stage2"], **_STAGES},
+            "d_model": 16,
+            "encoder_layers": 1,
+            "decoder_layers": 1,
+            "encoder_attention_heads": 2,
+            "decoder_attention_heads": 2,
+            "encoder_ffn_dim": 32,
+            "decoder_ffn_dim": 32,
+            "num_queries": 3,
+        },
+    ),
     "dinov2": ("Dinov2Model", "image", _IMAGE),
     "dpt": ("DPTModel", "image", _IMAGE | {"backbone_out_indices": [0, 1], "neck_hidden_sizes": [8, 16]}),
     "focalnet": (
@@ -193,6 +267,19 @@ HUGGING_FACE: dict[str, tuple[str, str, dict[str, Any]]] = {
             "hidden_sizes": [8, 16],
         },
     ),
+    "hiera": (
+        "HieraModel",
+        "image32",
+        {
+            "image_size": [32, 32],
+            "patch_stride": [4, 4],
+            "embed_dim": 8,
+            "depths": [1, 1],
+            "num_heads": [1, 2],
+            "masked_unit_size": [4, 4],
+            "num_query_pool": 1,
+        },
+    ),
     "ijepa": ("IJepaModel", "image", _IMAGE),
     "mobilenet_v1": ("MobileNetV1Model", "image32", {"depth_multiplier": 0.25}),
     "mobilenet_v2": ("MobileNetV2Model", "image32", {"depth_multiplier": 0.35}),
@@ -204,6 +291,19 @@ HUGGING_FACE: dict[str, tuple[str, str, dict[str, Any]]] = {
             "hidden_sizes": [16, 24, 32],
             "neck_hidden_sizes": [4, 8, 8, 16, 16, 16, 32],
             "num_attention_heads": 2,
+        },
+    ),
+    "perceiver": (
+        "PerceiverModel",
+        "perceiver",
+        {
+            "num_latents": 4,
+            "d_latents": 16,
+            "d_model": 16,
+            "num_self_attends_per_block": 1,
+            "num_blocks": 1,
+            "num_self_attention_heads": 2,
+            "num_cross_attention_heads": 2,
         },
     ),
     "poolformer": ("PoolFormerModel", "image32", {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]}),
@@ -307,6 +407,8 @@ def inputs_of(kind: str, config: Any, generator: torch.Generator) -> tuple[dict[
         return {"input_values": normal(1, 160)}, "input_values"
     if kind == "whisper":
         return {"input_features": normal(1, 8, 20), "decoder_input_ids": tokens}, "input_features"
+    if kind == "perceiver":
+        return {"inputs": normal(1, 6, 16)}, "inputs"
     if kind == "series":
         return {"past_values": normal(1, 16, 2)}, "past_values"
     raise ValueError(f"unknown kind of input {kind!r}")

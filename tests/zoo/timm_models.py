@@ -14,11 +14,8 @@ TIMM: dict[str, int | dict[str, Any]] = {
     "botnet26t_256": {"img_size": 32},
     "eca_botnext26ts_256": {"img_size": 32},
     "halo2botnet50ts_256": {"img_size": 128},
-    "haloregnetz_b": {"img_size": 224},
     "lambda_resnet26t": {"img_size": 32},
-    "lamhalobotnet50ts_256": {"img_size": 128},
     "sebotnet33ts_256": {"img_size": 32},
-    "sehalonet33ts": {"img_size": 256},
     # byobnet
     "bat_resnext26ts": {"img_size": 256},
     "eca_resnext26ts": {"img_size": 32},
