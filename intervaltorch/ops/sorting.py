@@ -76,6 +76,22 @@ def _first_are_certain(x: Box, k: int, dim: int) -> Tensor:
     return apart & ((x.upper >= lower.narrow(dim, k - 1, 1)).sum(dim, keepdim=True) == k)
 
 
+@torch.no_grad()
+def _order_is_certain(x: Box, dim: int) -> bool:
+    """Whether any two entries compare alike at every point: they are apart, or both are one and the same number.
+
+    Then whatever is computed from comparisons alone, as places are, is the same at every point, even in an order that
+    torch leaves open. It is enough to look at neighbours in the order of the lower bounds.
+    """
+    lower, places = x.lower.sort(dim)
+    upper = x.upper.gather(dim, places)
+    first, last = (slice(None, -1), slice(1, None))
+    low, high, next_low, next_high = (
+        bound.movedim(dim, -1)[..., part] for part in (first, last) for bound in (lower, upper)
+    )
+    return bool(((high < next_low) | ((low == high) & (high == next_low) & (next_low == next_high))).all())
+
+
 # --- the greatest and the least -----------------------------------------------------------------------------
 
 
@@ -160,6 +176,9 @@ def topk(input: Box, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     if input.lower.ndim == 0:
         return _named("topk", (Box(lower, upper), indices))
     if not sorted and k > 1:
+        if not torch.compiler.is_compiling() and _order_is_certain(input, dim):
+            places = torch.topk(input.lower, k, dim, largest, sorted=False)[1]
+            return _named("topk", (Box(input.lower.gather(dim, places), input.upper.gather(dim, places)), places))
         least, most = lower.amin(dim, keepdim=True), upper.amax(dim, keepdim=True)
         values = Box(least.expand_as(lower).clone(), most.expand_as(upper).clone())
         return _named("topk", (values, Undecided(indices, "topk(sorted=False)")))

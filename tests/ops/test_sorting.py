@@ -64,6 +64,33 @@ def test_unsorted_topk_bounds_every_order():
             testing.assert_encloses(values, order.clamp(x.lower.min(), x.upper.max()))
 
 
+@pytest.mark.parametrize("largest", [True, False])
+def test_unsorted_topk_gives_places_where_the_whole_order_is_certain(largest):
+    """Entries apart, and equal ones that do not vary, as masked by -math.inf: the places are those at every point."""
+    decided = 0
+    for _ in range(60):
+        lower = torch.randn(5, 6)
+        x = IntervalTensor(lower, lower + torch.rand(5, 6) * 0.1)
+        x = x.masked_fill(torch.rand(5, 6) < 0.3, -math.inf)
+        for row in x:
+            values, places = row.topk(3, largest=largest, sorted=False)
+            if isinstance(places, Undecided):
+                continue
+            decided += 1
+            for t in (0.0, 0.5, 1.0, torch.rand(6)):
+                point = torch.where(row.lower == -math.inf, row.lower, row.lower + t * (row.upper - row.lower))
+                found = point.clamp(row.lower, row.upper).topk(3, largest=largest, sorted=False)
+                assert torch.equal(found.indices, places)
+                testing.assert_encloses(values, found.values)
+    assert 50 < decided < 250
+
+
+def test_unsorted_topk_of_touching_entries_gives_no_places():
+    for upper, certain in (([1.0, 2.0, 3.0], False), ([0.0, 1.5, 3.0], True), ([0.0, 1.0, 2.0], True)):
+        x = IntervalTensor(torch.tensor([0.0, 1.0, 2.0]), torch.tensor(upper))
+        assert isinstance(x.topk(2, sorted=False)[1], Undecided) != certain
+
+
 @pytest.mark.parametrize("q", [0.1, 0.3, 0.7])
 def test_quantiles_hold_at_the_exact_and_at_the_computed_rank(q):
     """The rank 0.3 · 10 is 3 in floating point, and below it in real arithmetic: floor(rank) differs."""
