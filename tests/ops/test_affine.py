@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import pytest
@@ -10,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import intervaltorch as it
-from intervaltorch import IntervalTensor
+from intervaltorch import IntervalTensor, testing
 
 
 def rational(x: Tensor) -> list:
@@ -218,3 +219,25 @@ def test_convolutions_without_a_summing_backend_are_refused_outward():
                 F.conv2d(x, weight)
     with it.rounding("outward"):
         F.conv2d(x, weight)
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 2), (2, 3)), ((2,), (2, 3)), ((3, 2), (2,)), ((2,), (2,)), ((2, 3, 2), (2, 1))]
+)
+def test_small_products_of_two_boxes_are_the_hull(shapes):
+    """Every entry is a sum of products of different variables, so corners reach both of its ends."""
+    torch.manual_seed(0)
+    x, y = (IntervalTensor.from_ball(0.1 * torch.randn(shape), torch.rand(shape)) for shape in shapes)
+    testing.check_op(torch.matmul, x, y)
+    values = []
+    for corner in itertools.product((False, True), repeat=4):  # an entry is made of two products of two variables
+        left, right = torch.tensor(corner[:2]), torch.tensor(corner[2:])
+        a = torch.where(left, x.upper, x.lower)
+        values.append(a @ torch.where(right if y.ndim == 1 else right[:, None], y.upper, y.lower))
+    torch.testing.assert_close((x @ y).lower, torch.stack(values).amin(0))
+    torch.testing.assert_close((x @ y).upper, torch.stack(values).amax(0))
+
+
+def test_the_product_of_a_vector_with_itself_is_a_sum_of_squares():
+    x = IntervalTensor(torch.tensor([-1.0, -2.0]), torch.tensor([1.0, 3.0]))
+    assert (torch.dot(x, x).lower, torch.dot(x, x).upper) == (0, 10)
