@@ -45,7 +45,7 @@ intervaltorch: pip could not install the packages of constraints.txt (its reason
 endef
 export NO_PYTHON NO_VENV NO_TORCH NO_PACKAGES
 
-.PHONY: help install demo test test-slow test-zoo zoo-table check format docs bench clean
+.PHONY: help install demo test test-slow test-zoo zoo-table check format docs bench budgets clean
 
 help:
 	@echo "make demo       train, attack and certify a VAE on handwritten digits (about 5 minutes)"
@@ -53,6 +53,7 @@ help:
 	@echo "make test-zoo   models of timm and transformers     make zoo-table  the same, into docs/reference/zoo.md"
 	@echo "make check      lint, formatting, types, layering     make format     repair the formatting"
 	@echo "make docs       the documentation, its examples run   make bench      speed against plain torch"
+	@echo "make budgets    measure the rounding errors of torch's functions on this machine"
 	@echo "make clean      remove .venv, caches and built documentation"
 
 install: $(STAMP)
@@ -107,6 +108,9 @@ docs: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.benchmarks.run
+
+budgets: $(STAMP)
+	for kernels in default avx2 avx512; do ATEN_CPU_CAPABILITY=$$kernels $(BIN)/python -m tests.budgets; done
 
 clean:
 	rm -rf $(VENV) docs/_build build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache

@@ -171,20 +171,23 @@ def _below(least: float) -> tuple[float, float]:
 
 @rule(
     "gelu", formula=r"x \Phi(x)", family="piecewise monotone", functional=True, critical=(GELU_TURN,),
-    image=_below(GELU_LEAST), budget=Budget(3, input=3), proven=True,
+    image=_below(GELU_LEAST), budget=Budget(3, input=5), proven=True,
 )  # fmt: skip
 def gelu(input: Box, approximate: str = "none") -> Box:
     """Falls up to its turning point, rises after it; so does its approximation by tanh.
 
     torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10
-    the value itself is below 1e-22, and the error no larger than at -10.
+    the value itself is below 1e-22, and the error no larger than at -10. For x > 10, where 1 - Φ(x) is as small, it
+    is x, and the product x (1 + erf) would overflow.
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")
     turn, least = (GELU_TURN, GELU_LEAST) if approximate == "none" else (TANH_GELU_TURN, TANH_GELU_LEAST)
-    lower, upper = spanned(input, lambda x: F.gelu(x, approximate=approximate), (turn,), (0.0, inf))
+    lower, upper = spanned(
+        input, lambda x: torch.where(x > 10, x, F.gelu(x.clamp(max=10), approximate=approximate)), (turn,), (0.0, inf)
+    )
     size = torch.maximum(input.lower.abs(), input.upper.abs()).clamp(max=10)
-    return widened(Box(lower, upper), Budget(3, input=3), _below(least), at=(size, size))
+    return widened(Box(lower, upper), Budget(3, input=5), _below(least), at=(size, size))
 
 
 def _hardswish(x: Tensor) -> Tensor:
@@ -220,15 +223,18 @@ increasing(
     budget=Budget(3),
 )  # fmt: skip
 increasing("softsign", formula=r"x / (1 + |x|)", function=_softsign, image=(-1.0, 1.0), budget=Budget(3))
-increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=1))
+increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=2))
 
 
 @rule("softplus", formula=r"\log(1 + e^{\beta x}) / \beta\ (\beta x \le t),\ x", budget=Budget(3), **_RECORD)
 def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     """Increasing on either side of its threshold, where it falls from log(1 + e^t) / β to t / β.
 
-    Both values count for boxes within rounding of the threshold. Unless β = 1, rounding βx errs by eps |x|.
+    Both values count for boxes within rounding of the threshold. Far left the function is an exponential, which
+    multiplies the rounding error of βx by x; so outward mode takes β into the box unless it is 1.
     """
+    if beta != 1 and rounding.outward():
+        return div(softplus(mul(input, beta), 1, threshold), beta)
     l, u = input
     lower, upper = F.softplus(l, beta, threshold), F.softplus(u, beta, threshold)
     edge = threshold / beta
@@ -238,7 +244,7 @@ def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     lower = torch.where(crosses, lower.clamp(max=min(edge, peak)), lower)
     upper = torch.where(crosses, upper.clamp(min=max(edge, peak)), upper)
     image = (0.0, inf) if beta > 0 and threshold >= 0 else (-inf, inf)
-    return widened(Box(lower, upper), Budget(3, input=0 if beta == 1 else 2), image, at=(l, u))
+    return widened(Box(lower, upper), Budget(3), image)
 
 
 # --- gates --------------------------------------------------------------------------------------------------
