@@ -47,9 +47,9 @@ def _values(x: Tensor) -> list[Tensor]:
 
 
 def _near(x: Tensor) -> list[Tensor]:
-    """By power series."""
+    """By power series; half of a subnormal x may be 0, and 1/x overflow where 2/πx does not."""
     q, half = -x * x / 4, x / 2
-    log = torch.log(half) + EULER
+    log = torch.log(x) - math.log(2) + EULER
     j0, j1, s0, s1 = (torch.zeros_like(x) for _ in range(4))
     term0, term1, harmonic = torch.ones_like(x), torch.ones_like(x), 0.0
     for k in range(8):
@@ -58,7 +58,7 @@ def _near(x: Tensor) -> list[Tensor]:
         harmonic += 1 / (k + 1)
         term0, term1 = term0 * q / (k + 1) ** 2, term1 * q / ((k + 1) * (k + 2))
     j1 = half * j1
-    return [j0, j1, 2 / pi * (log * j0 - s0), 2 / pi * (log * j1 - 1 / x) - half * s1 / pi]
+    return [j0, j1, 2 / pi * (log * j0 - s0), 2 / pi * log * j1 - torch.full_like(x, 2 / pi) / x - half * s1 / pi]
 
 
 def _middle(x: Tensor) -> list[Tensor]:

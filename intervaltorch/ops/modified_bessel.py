@@ -101,7 +101,7 @@ k1e = _from_zero(torch.special.scaled_modified_bessel_k1, _inverse_near)
 def _falling(name: str, formula: str, function: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]) -> None:
     decreasing(
         name, formula=formula, function=with_slope(function, slope), domain=(0.0, inf), image=(0.0, inf),
-        curvature="convex", budget=Budget(10),
+        curvature="convex", budget=Budget(12),
     )  # fmt: skip
 
 

@@ -75,7 +75,7 @@ TAILS = (*EXPONENTIAL, -30.0, -20.0, -13.0, -5.0, 20.0)
 CIRCLE = (*(k * math.pi / 4 for k in (*range(-8, 9), 41, 1000, 12345)), 1e4, 39000.0, 1e5, 1e7, 1e14, 1e22)
 
 NEAR: dict[str, tuple[float, ...]] = {
-    **dict.fromkeys(("exp", "exp2", "expm1", "sigmoid", "tanh", "sinh", "cosh", "selu", "elu", "celu"), EXPONENTIAL),
+    **dict.fromkeys(("exp", "exp2", "expm1", "sigmoid", "tanh", "selu", "elu", "celu"), EXPONENTIAL),
     **dict.fromkeys(("log", "log2", "log10", "entr", "acosh"), LOGARITHM),
     **dict.fromkeys(("sin", "cos", "tan"), CIRCLE),
     **dict.fromkeys(("logsigmoid", "softplus", "silu", "mish", "gelu"), TAILS),
@@ -88,16 +88,31 @@ NEAR: dict[str, tuple[float, ...]] = {
     "sinc": (*range(-5, 6), 0.5, 1.4303, 2.459, 100.0, 1000.5),
     "asin": (-1.0, -0.5, 0.5, 1.0),
     "acos": (-1.0, -0.5, 0.5, 1.0),
-    "sinh": (-30.0, 30.0, -1.0, 1.0, 89.4, 710.47),
-    "cosh": (-30.0, 30.0, -1.0, 1.0, 89.4, 710.47),
+    **dict.fromkeys(("sinh", "cosh"), (*EXPONENTIAL, -30.0, 30.0, -1.0, 1.0, 89.4, 710.47)),
+    **dict.fromkeys(("i0", "i1", "i0e", "i1e"), (*EXPONENTIAL, -8.0, 8.0, -60.0, 60.0, 91.9, 713.9)),
+    **dict.fromkeys(("modified_bessel_k0", "scaled_modified_bessel_k0", "modified_bessel_k1"), (2.0, 88.0, 705.0)),
+    "erfcx": (-26.6, -9.3, -5.0, 5.0, 10.0, 50.0),
+    "log_ndtr": (-38.5, -14.0, -5.0, -1.0, 0.0, 5.0, 9.0, 38.0),
+    "ndtri": (0.135335, 0.5, 0.864665, 1.0),
     "hardsigmoid": (-3.0, 3.0),
     "hardswish": (-3.0, -1.5, 3.0),
     "softshrink": (-0.5, 0.5, 0.25, -0.25),
     "tanhshrink": (-1.0, 1.0, 0.625),
 }
 
-WITHIN = {"lgamma": (5e-324, inf), "digamma": (5e-324, inf)}
-"""Left of 0 the rule makes no claim."""
+WITHIN = {
+    # Left of 0 the rule claims little.
+    "lgamma": (5e-324, inf),
+    "digamma": (5e-324, inf),
+    # Farther out the real values take too long; the bounds are those of a power or of the envelope.
+    **dict.fromkeys(("i0", "i1", "i0e", "i1e"), (-1e4, 1e4)),
+    **dict.fromkeys((f"{scaled}modified_bessel_k{n}" for scaled in ("", "scaled_") for n in (0, 1)), (0.0, 1e4)),
+    **dict.fromkeys(("bessel_j0", "bessel_j1"), (-1e6, 1e6)),
+    **dict.fromkeys(("bessel_y0", "bessel_y1"), (0.0, 1e6)),
+    "erfcx": (-30.0, 1e30),
+    "log_ndtr": (-1e30, 60.0),
+}
+"""Where an op is measured, if that is less than its domain."""
 
 
 def _cases() -> list[Case]:

@@ -90,6 +90,16 @@ def sinc(x: arb) -> arb:
     return ONE if x == 0 else (x * arb.pi()).sin() / (x * arb.pi()) if not x.is_integer() else arb(0)
 
 
+def erfcx(x: arb) -> arb:
+    """e^(x²) erfc x, right of 1 by the confluent hypergeometric function (DLMF 7.11.5), where both factors are extreme."""
+    return (x * x).hypgeom_u(HALF, HALF) / arb.pi().sqrt() if x > 1 else (x * x).exp() * x.erfc()
+
+
+def log_ndtr(x: arb) -> arb:
+    z = -x / arb(2).sqrt()
+    return (erfcx(z) / 2).log() - z * z if x < 0 else (-(-z).erfc() / 2).log1p()
+
+
 def entr(x: arb) -> arb:
     return arb(0) if x == 0 else -x * x.log()
 
@@ -127,6 +137,22 @@ UNARY: dict[str, Callable[..., arb]] = {
     "erf": arb.erf,
     "erfc": arb.erfc,
     "erfinv": arb.erfinv,
+    "erfcx": erfcx,
+    "ndtri": lambda p: -arb(2).sqrt() * (2 * p).erfcinv() if 0 < p < 1 else arb.nan(),
+    "log_ndtr": log_ndtr,
+    "i0": lambda x: x.bessel_i(0),
+    "i1": lambda x: x.bessel_i(1),
+    "i0e": lambda x: x.bessel_i(0) * (-abs(x)).exp(),
+    "i1e": lambda x: x.bessel_i(1) * (-abs(x)).exp(),
+    "modified_bessel_k0": lambda x: x.bessel_k(0),
+    "modified_bessel_k1": lambda x: x.bessel_k(1),
+    "scaled_modified_bessel_k0": lambda x: x.bessel_k(0) * x.exp(),
+    "scaled_modified_bessel_k1": lambda x: x.bessel_k(1) * x.exp(),
+    "bessel_j0": lambda x: x.bessel_j(0),
+    "bessel_j1": lambda x: x.bessel_j(1),
+    "bessel_y0": lambda x: x.bessel_y(0),
+    "bessel_y1": lambda x: x.bessel_y(1),
+    "spherical_bessel_j0": lambda x: ONE if x == 0 else x.sin() / x,
     "lgamma": arb.lgamma,
     "digamma": arb.digamma,
     "sigmoid": sigmoid,

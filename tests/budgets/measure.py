@@ -147,8 +147,8 @@ def _shares(case: Case, x: Tensor) -> tuple[Tensor, Tensor]:
     """The part of the allowed error that is spent at each float32, infinite where the bounds miss."""
     wide = x.double()
     with rounding("nearest"):
-        (y, y_upper), (real, _) = (case.enclose((t, t.view_as(t))) for t in (x, wide))
-    y, undecided = y.double(), y != y_upper
+        (y, y_upper), (real, real_upper) = (case.enclose((t, t.view_as(t))) for t in (x, wide))
+    y, undecided = y.double(), (y != y_upper) | (real != real_upper)
     with rounding("outward"):
         (low, high), (least, most) = (case.enclose((t, t.view_as(t))) for t in (x, wide))
     info = torch.finfo(torch.float32)
