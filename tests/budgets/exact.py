@@ -91,7 +91,7 @@ def sinc(x: arb) -> arb:
 
 
 def erfcx(x: arb) -> arb:
-    """e^(x²) erfc x, right of 1 by the confluent hypergeometric function (DLMF 7.11.5), where both factors are extreme."""
+    """e^(x²) erfc x, right of 1 as U(1/2, 1/2, x²)/√π (DLMF 7.11.5), because both factors are extreme."""
     return (x * x).hypgeom_u(HALF, HALF) / arb.pi().sqrt() if x > 1 else (x * x).exp() * x.erfc()
 
 
