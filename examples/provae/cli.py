@@ -207,10 +207,11 @@ def evaluate(confidence: float | None, draws: int, rounding: Rounding, **choices
     """Certify the ELBO of RUN on the ball around each image.
 
     Prints the mean ELBO, the mean certified lower bound (no image of the ball scores less) and upper bound
-    (none scores more), and says what kind of statement each number is.
+    (none scores more), how far the rounding mode moves a certificate, and says what kind of statement each
+    number is.
     """
     from examples.provae.confidence import confident_elbo
-    from examples.provae.evaluate import certify, draw_noise
+    from examples.provae.evaluate import certify, draw_noise, rounding_moves
 
     job = open_run(**choices)
     noise = draw_noise(job.model, job.images, job.samples, job.seed)
@@ -222,6 +223,7 @@ def evaluate(confidence: float | None, draws: int, rounding: Rounding, **choices
             "certified": mean(scores.lower),
             "ELBO": mean(scores.clean),
             "upper": mean(scores.upper),
+            "rounding": rounding_moves(job.model, job.images, noise, eps, scores, rounding=rounding, clip=job.clip),
         }
         if confidence is not None:
             row["expected"] = confident_elbo(
@@ -237,6 +239,7 @@ def evaluate(confidence: float | None, draws: int, rounding: Rounding, **choices
         rows.append(row)
     print_rows(rows, job.json_file)
     click.echo("\n" + report.fixed_noise_meaning(job.samples, job.seed, rounding, job.clip))
+    click.echo(report.rounding_meaning(rounding))
     if confidence is not None:
         click.echo(report.confidence_meaning(confidence, draws))
 

@@ -62,6 +62,25 @@ def certify(
     return Scores(*(torch.cat(column) for column in zip(*parts, strict=True)))
 
 
+def rounding_moves(
+    model: VAE, images: Images, noise: Tensor, eps: float, scores: Scores, *, rounding: Rounding, clip: bool = True
+) -> float:
+    """How far the rounding mode moves a certificate at the most, among the first `BATCH` images.
+
+    Args:
+        model: The VAE.
+        images: N images.
+        noise: `(K, N, J)`.
+        eps: Radius of the ball.
+        scores: What `certify` found with `rounding`.
+        rounding: The mode of `scores`; the other one is evaluated here.
+        clip: Whether the ball is intersected with [0, 1].
+    """
+    other: Rounding = "nearest" if rounding == "outward" else "outward"
+    found = certify(model, images.first(BATCH), noise[:, :BATCH], eps, rounding=other, clip=clip)
+    return (found.lower.double() - scores.lower[:BATCH].double()).abs().max().item()
+
+
 def attack(
     model: VAE,
     images: Images,

@@ -125,7 +125,13 @@ def check_device(name: str) -> None:
 
 def print_rows(rows: Sequence[dict[str, float]], json_file: Path | None) -> None:
     """A table in which what is certified is rounded to the safe side."""
-    safe = {"eps": "{:g}".format, "certified": report.below, "expected": report.below, "upper": report.above}
+    safe = {
+        "eps": "{:g}".format,
+        "rounding": "{:.1e}".format,
+        "certified": report.below,
+        "expected": report.below,
+        "upper": report.above,
+    }
     cells = [[safe.get(name, report.plain)(value) for name, value in row.items()] for row in rows]
     click.echo(report.table(list(rows[0]), cells))
     if json_file is not None:

@@ -49,6 +49,12 @@ def fixed_noise_meaning(samples: int, seed: int, rounding: Rounding, clip: bool)
     )
 
 
+def rounding_meaning(rounding: Rounding) -> str:
+    """What the column about the rounding mode states."""
+    other = "nearest" if rounding == "outward" else "outward"
+    return f"rounding: with --rounding {other} the certificate of an image differs by at most this (first 100 images)."
+
+
 def confidence_meaning(level: float, draws: int) -> str:
     """What a confidence bound states."""
     return (

@@ -17,6 +17,7 @@ import intervaltorch as it
 from intervaltorch import IntervalTensor
 
 from . import models
+from . import rounding as modes
 from .timing import interleaved
 
 Contenders = dict[str, Callable[[], object]]
@@ -123,6 +124,8 @@ def main() -> None:
         print(f"{'op overhead, chain of 100 tiny ops':48} {extra:.1f} us an op above plain torch")
     if options.only in "proVAE step":
         report("proVAE step against VAE step, batch 128", interleaved(provae_case()))
+    if options.only in "rounding":
+        modes.report()
 
 
 if __name__ == "__main__":

@@ -55,7 +55,20 @@ def test_evaluate_certifies_and_says_what_a_number_means(trained, tmp_path):
     assert [row["eps"] for row in rows] == [0.01, 0.02]
     for row in rows:
         assert row["expected"] < row["certified"] < row["ELBO"] < row["upper"]
-    assert "up to floating-point rounding" in call("evaluate", trained, "--limit", 5, "--rounding", "nearest")
+        assert 0 < row["rounding"] < 0.01 * (row["ELBO"] - row["certified"])
+
+
+def test_both_rounding_modes_agree_on_how_far_they_are_apart(trained, tmp_path):
+    rows = {}
+    for mode, other in (("outward", "nearest"), ("nearest", "outward")):
+        table = tmp_path / f"{mode}.json"
+        output = call("evaluate", trained, "--limit", 5, "--eps", 0.02, "--rounding", mode, "--json", table)
+        assert f"with --rounding {other} the certificate" in output
+        assert ("real arithmetic" if mode == "outward" else "up to floating-point rounding") in output
+        (rows[mode],) = json.loads(table.read_text())
+    assert rows["outward"]["rounding"] == rows["nearest"]["rounding"]
+    assert rows["outward"]["certified"] < rows["nearest"]["certified"]
+    assert rows["nearest"]["certified"] - rows["outward"]["certified"] <= rows["outward"]["rounding"]
 
 
 def test_attack_lies_between_certificate_and_clean(trained, tmp_path):
