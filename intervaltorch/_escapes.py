@@ -51,6 +51,7 @@ for _name in (
 _REMEDIES = {
     "grad": "gradients are those of bounds: torch.autograd.grad(Y.lower.sum(), [X.lower, X.upper])",
     "_local_scalar_dense": _TAKE_A_BOUND,
+    "embedding_renorm_": "it rescales rows of a table in place, for max_norm: rescale the box of weights before",
     "new": "use x.new_zeros(size), x.new_tensor(data) or torch.empty(size)",
     # A tensor that wraps two others has one shape from its beginning to its end.
     "unsqueeze_": "use x = x.unsqueeze(dim)",

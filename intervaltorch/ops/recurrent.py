@@ -50,24 +50,35 @@ def _relu_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) ->
 
 
 def _lstm_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) -> State:
-    i, f, g, o = both(torch.chunk, add(x, linear(state[0], weight, bias)), 4, -1)
-    cell = add(_gated(sigmoid(f), state[1]), _gated(sigmoid(i), tanh(g)))
-    hidden = _gated(sigmoid(o), tanh(cell))
+    gates = add(x, linear(state[0], weight, bias))
+    i, f, _, o = both(torch.chunk, sigmoid(gates), 4, -1)  # one call costs less than three
+    g = tanh(both(torch.chunk, gates, 4, -1)[2])
+    cell = add(_gated(f, state[1]), _gated(i, g))
+    hidden = _gated(o, tanh(cell))
     return [hidden if projection is None else linear(hidden, projection), cell]
 
 
 def _gru_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) -> State:
-    x_r, x_z, x_n = both(torch.chunk, x, 3, -1)
-    h_r, h_z, h_n = both(torch.chunk, linear(state[0], weight, bias), 3, -1)
-    new = tanh(add(x_n, _gated(sigmoid(add(x_r, h_r)), h_n)))
-    return [_between(sigmoid(add(x_z, h_z)), new, state[0])]
+    size = state[0].lower.shape[-1]
+    x_gates, x_n = both(torch.split, x, [2 * size, size], -1)
+    h_gates, h_n = both(torch.split, linear(state[0], weight, bias), [2 * size, size], -1)
+    r, z = both(torch.chunk, sigmoid(add(x_gates, h_gates)), 2, -1)
+    return [_between(z, tanh(add(x_n, _gated(r, h_n))), state[0])]
 
 
 def _gated(gate: Box, x: Box) -> Box:
-    """The hull of gate·x for a gate that is not negative: increasing in x."""
+    """The hull of gate·x for a gate in [0, 1]: increasing in x, and between 0 and x."""
     lower = torch.minimum(gate.lower * x.lower, gate.upper * x.lower)
     upper = torch.maximum(gate.lower * x.upper, gate.upper * x.upper)
-    return widened(unbounded(lower, upper), signs=lambda: (x.lower >= 0, x.upper <= 0))
+    return _within(widened(unbounded(lower, upper)), x.lower.clamp(max=0), x.upper.clamp(min=0))
+
+
+def _within(box: Box, least: Tensor, greatest: Tensor) -> Box:
+    """Cut fresh bounds that were widened back to a range that contains every value."""
+    if rounding.outward():
+        untracked(box.lower).clamp_(min=least.detach())
+        untracked(box.upper).clamp_(max=greatest.detach())
+    return box
 
 
 def _between(z: Box, n: Box, h: Box) -> Box:
@@ -87,9 +98,7 @@ def _between(z: Box, n: Box, h: Box) -> Box:
         sizes = [torch.maximum(a.abs(), b.abs()) for a, b in zip(n, h, strict=True)]
         least, greatest = torch.minimum(n.lower, h.lower), torch.maximum(n.upper, h.upper)
     box = widened(box, Budget(relative=0.5, input=1.5, absolute=2), at=(sizes[0], sizes[1]))
-    untracked(box.lower).clamp_(min=least)
-    untracked(box.upper).clamp_(max=greatest)
-    return box
+    return _within(box, least, greatest)
 
 
 def _register_cell(name: str, step: Step) -> None:
@@ -170,10 +179,13 @@ def _layers(
 
 
 def _register_layer(name: str, step: Step) -> None:
-    def packed(data: Any, batch_sizes: Tensor, hx: Any, params: Any, *settings: Any, **named: Any) -> tuple:
+    def run(rows: Any, sizes: list[int], hx: Any, params: Any, *settings: Any, **named: Any) -> tuple:
         states = [as_box(x) for x in hx] if isinstance(hx, (tuple, list)) else [as_box(hx)]
-        output, final = _layers(step, as_box(data), batch_sizes.tolist(), states, params, *settings, **named)
+        output, final = _layers(step, as_box(rows), sizes, states, params, *settings, **named)
         return output, *final
+
+    def packed(data: Any, batch_sizes: Tensor, hx: Any, params: Any, *settings: Any, **named: Any) -> tuple:
+        return run(data, batch_sizes.tolist(), hx, params, *settings, **named)
 
     def padded(
         input: Any, hx: Any, params: Any, has_biases: bool, num_layers: int, dropout: float, train: bool,
@@ -183,9 +195,8 @@ def _register_layer(name: str, step: Step) -> None:
         steps, batch = x.lower.shape[:2]
         if not steps:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        rows = both(torch.flatten, x, 0, 1)
         settings = has_biases, num_layers, dropout, train, bidirectional
-        output, *final = packed(rows, torch.full((steps,), batch), hx, params, *settings)
+        output, *final = run(both(torch.flatten, x, 0, 1), [batch] * steps, hx, params, *settings)
         output = both(torch.unflatten, output, 0, (steps, batch))
         return both(torch.transpose, output, 0, 1) if batch_first else output, *final
 

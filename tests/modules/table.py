@@ -108,6 +108,13 @@ but(
 )
 for _mode in ("sum", "mean", "max"):
     case(nn.EmbeddingBag, torch.tensor([[0, 2], [1, 1]]), 3, 4, mode=_mode)
+case(nn.EmbeddingBag, (torch.tensor([[0, 2], [1, 1]]), None, box(2, 2)), 3, 4, mode="sum")
+for _kind in (nn.Embedding, nn.EmbeddingBag):
+    but(
+        case(_kind, torch.tensor([[0, 2], [1, 1]]), 3, 4, max_norm=0.5),
+        refusal="rescales",
+        reason="with `max_norm` it rescales its weights in place, which boxes as weights are not",
+    )
 for _dims, _input in BY_DIMENSION:
     case(getattr(nn, f"Conv{_dims}d"), _input, 4, 2, 3, padding=1, stride=2)
     case(getattr(nn, f"Conv{_dims}d"), _input, 4, 4, 2, groups=2, dilation=2, padding="same", padding_mode="circular")
@@ -318,6 +325,10 @@ but(
     named={"src_key_padding_mask": _PADDING},
 )
 but(case(nn.TransformerEncoderLayer, _QUERY, **_LAYER), training=True)
+but(
+    case(nn.TransformerDecoderLayer, (box(2, 3, 4, radius=0.1),) * 2, **_LAYER, batch_first=True),
+    named={"tgt_mask": _CAUSAL, "memory_key_padding_mask": _PADDING},
+)
 
 
 def encoder(nested: bool) -> nn.Module:

@@ -133,6 +133,44 @@ def test_dropout_between_layers_is_one_draw(name):
     assert_encloses(layer(x), layer(x.center))
 
 
+@each_layer
+def test_no_batch_and_no_steps(name):
+    layer = LAYERS[name](3, 4)
+    output, _ = layer(boxes(2, 0, 3))
+    assert output.shape == (2, 0, 2 if "proj" in name else 4)
+    for x in (boxes(0, 2, 3), torch.zeros(0, 2, 3)):
+        with pytest.raises(RuntimeError, match="sequence length to be larger than 0"):
+            layer(x)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("name", ["RNN", "LSTM", "GRU"])
+def test_values_stay_within_one(name, mode):
+    """Gates lie in [0, 1] and tanh in [-1, 1], whatever the input."""
+    x = IntervalTensor(torch.full((3, 1, 3), -torch.inf), torch.full((3, 1, 3), torch.inf))
+    with it.rounding(mode):
+        output, _ = LAYERS[name](3, 4)(x)
+    assert (output.lower >= -1).all() and (output.upper <= 1).all()
+
+
+@each_layer
+def test_bounds_can_be_exported(name):
+    layer, x = LAYERS[name](3, 4, num_layers=2, batch_first=True), boxes(2, 5, 3)
+
+    class Bounds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, lower, upper):
+            output, _ = self.layer(IntervalTensor._wrap(it.Box(lower, upper)))
+            return output.lower, output.upper
+
+    exported = torch.export.export(Bounds(), (x.lower, x.upper), strict=False).module()
+    expected = layer(x)[0]
+    assert all(map(torch.equal, exported(x.lower, x.upper), (expected.lower, expected.upper)))
+
+
 # --- packed sequences -------------------------------------------------------------------------------------------------
 
 LENGTHS = {"sorted": ([5, 3, 2], True), "unsorted": ([2, 5, 5], False), "equal": ([5, 5, 5], True)}
