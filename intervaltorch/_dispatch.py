@@ -324,6 +324,8 @@ def _as_called(cls: type, error: UnsupportedOpError, function: Any, args: tuple,
     outer = unsupported(cls, function, args, kwargs)
     if error.headline == outer.headline or not error.headline.startswith(("no interval rule", "aten.")):
         return error
+    if error.headline.startswith("no interval rule"):
+        outer.details[-1] = error.details[-1]  # the way out of what stopped it, if that is known
     outer.details.insert(1, "inside it, " + error.headline.replace("no interval rule", "no rule"))
     outer.module_path = error.module_path
     return outer
