@@ -197,4 +197,7 @@ def cast(lower: Tensor, upper: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tens
     """Convert bounds to another dtype; in outward mode a narrowing conversion rounds outward."""
     if lower.dtype.is_floating_point and dtype.is_floating_point and outward() and narrows(lower.dtype, dtype):
         return narrowed(lower, dtype, -inf), narrowed(upper, dtype, inf)
+    if lower.is_complex() and dtype.is_complex and outward():
+        sides = cast(torch.view_as_real(lower), torch.view_as_real(upper), dtype.to_real())
+        return torch.view_as_complex(sides[0]), torch.view_as_complex(sides[1])
     return lower.to(dtype), upper.to(dtype)

@@ -71,6 +71,30 @@ def _of_parts(value: Any) -> Any:
     return real_dtype(value) if isinstance(value, torch.dtype) else value
 
 
+def sidewise(rule: Rule) -> Rule:
+    """What chooses among values by a mask: both parts of all values, by the same mask."""
+
+    def enclose(*args: Any, **kwargs: Any) -> Box:
+        sides = ((map_values(args, k), map_values(kwargs, k)) for k in (0, 1))
+        return join(*(rule(*values, **named) for values, named in sides))
+
+    def map_values(values: Any, k: int) -> Any:
+        if isinstance(values, dict):
+            return {name: side(x, k) for name, x in values.items()}
+        return [side(x, k) for x in values]
+
+    def side(x: Any, k: int) -> Any:
+        bound = x.lower if isinstance(x, Box) else x
+        if x is None or (isinstance(bound, Tensor) and bound.dtype is torch.bool):
+            return x
+        given = parts(x)[k]
+        if given is not None:
+            return given
+        return _boxed(torch.zeros_like(bound)) if isinstance(bound, Tensor) else 0.0
+
+    return enclose
+
+
 def additive(rule: Rule) -> Rule:
     """A sum or difference: of both parts by themselves."""
 
@@ -165,6 +189,16 @@ def modulus(rule: Rule) -> Rule:
 
     def enclose(input: Box) -> Box:
         return OPS[torch.hypot].enclose(*map(rule, parts(input)))
+
+    return enclose
+
+
+def exponential(rule: Rule) -> Rule:
+    """The modulus is the exponential of the real part, the angle is the other one: the smallest rectangle."""
+
+    def enclose(input: Box) -> Box:
+        size, angle = parts(input)
+        return OPS[torch.polar].enclose(rule(size), angle)
 
     return enclose
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from .._registry import OPS, Box
 from ..rounding import Budget
 from ._boxes import as_box, check_domain
-from ._complex import join
+from ._complex import exponential, join
 from ._families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
 from ._operands import Operand, as_tensors, operand, operands, widened
 from .arithmetic import clamp, corners, mul, sub
@@ -26,7 +26,7 @@ PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
 
 # --- exponentials and logarithms ----------------------------------------------------------------------------
 
-exp = increasing("exp", formula=r"e^x", image=(0.0, inf), curvature="convex", budget=Budget(2))
+exp = increasing("exp", formula=r"e^x", image=(0.0, inf), curvature="convex", budget=Budget(2), complex=exponential)
 exp2 = increasing("exp2", formula=r"2^x", image=(0.0, inf), curvature="convex", budget=Budget(2))
 expm1 = increasing("expm1", formula=r"e^x - 1", image=(-1.0, inf), curvature="convex", budget=Budget(2))
 log = increasing("log", formula=r"\log x", domain=(0.0, inf), curvature="concave", budget=Budget(2))

@@ -18,7 +18,7 @@ from .._registry import Box
 from ..errors import DomainError, UndecidedError, UnsupportedOpError
 from ..rounding import EXACT
 from ._boxes import as_box, both, decided, map_boxes
-from ._complex import unchanged
+from ._complex import sidewise, unchanged
 from ._families import rule, structural
 from .arithmetic import operand
 from .comparisons import _truth
@@ -43,7 +43,7 @@ def value_box(value: Any, like: Any) -> Box:
     """
     number = value if isinstance(value, float) else None
     if isinstance(value, Tensor) and value.ndim == 0 and not torch.compiler.is_compiling():
-        number = float(value)
+        number = math.nan if bool(value.isnan()) else None
     if number is not None and math.isnan(number):
         raise DomainError(
             "NaN cannot be written into a box",
@@ -70,7 +70,7 @@ def index_(input: Any, indices: Any) -> Any:
     return getitem(input, tuple(slice(None) if index is None else index for index in indices))
 
 
-@rule(torch.Tensor.__setitem__, formula="x_i := y", **_EXACT)
+@rule(torch.Tensor.__setitem__, formula="x_i := y", complex=unchanged, **_EXACT)
 def setitem(input: Any, index: Any, value: Any) -> None:
     """Writes into the memory of the bounds, so views of the box change with it and autograd sees it.
 
@@ -103,6 +103,8 @@ def _set_where(input: Box, mask: Box, value: Box) -> None:
     entries.
     """
     rest = input.lower.ndim - mask.lower.ndim
+    if input.lower.is_complex():
+        decided(mask, "which complex entries are written")
     if getattr(value.lower, "ndim", 0) > rest:
         decided(mask, "which entries are written")
     old = input
@@ -168,7 +170,7 @@ def choose(condition: Any, x: Box, y: Box) -> Box:
     return Box(lower, upper)
 
 
-@rule(torch.where, torch.ops.aten.where, formula=r"x \text{ if } c \text{ else } y", **_EXACT)
+@rule(torch.where, torch.ops.aten.where, formula=r"x \text{ if } c \text{ else } y", complex=sidewise, **_EXACT)
 def where(condition: Any, input: Any = None, other: Any = None, **named: Any) -> Any:
     """The hull of both choices where the condition is undecided."""
     input = named.pop("self", input)
@@ -199,13 +201,13 @@ def _plain_integers(chosen: Box) -> Any:
     )
 
 
-@rule(torch.Tensor.where, formula=r"x \text{ if } c \text{ else } y", **_EXACT)
+@rule(torch.Tensor.where, formula=r"x \text{ if } c \text{ else } y", complex=sidewise, **_EXACT)
 def where_method(input: Any, condition: Any, other: Any) -> Any:
     """`torch.where` with its arguments in another order."""
     return where(condition, input, other)
 
 
-@rule("masked_fill", formula=r"a \text{ if } m \text{ else } x", **_EXACT)
+@rule("masked_fill", formula=r"a \text{ if } m \text{ else } x", complex=sidewise, **_EXACT)
 def masked_fill(input: Any, mask: Any, value: Any) -> Box:
     """The hull of the entry and the value where the mask is undecided."""
     dtype = as_box(input).lower.dtype

@@ -1,5 +1,8 @@
 """Rectangles of complex numbers: what admits them encloses both parts, everything else refuses by name."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -49,9 +52,12 @@ PAIRS = {
     "inner": lambda z, w: torch.inner(z, w),
     "vdot": lambda z, w: torch.vdot(z[0], w[0]),
     "einsum": lambda z, w: torch.einsum("ij,kj->ik", z, w),
+    "where": lambda z, w: torch.where(torch.tensor([True, False, True]), z, w) + torch.where(z.real > 0, z.real, w),
+    "where number": lambda z, w: torch.where(z.imag > 0, z, 1j).masked_fill(w.real > 0, 2.0),
     "cat": lambda z, w: torch.cat([z, w]).sum(0),
 }
 SINGLES = {
+    "exp": torch.exp,
     "abs": torch.abs,
     "angle": torch.angle,
     "conj": lambda z: torch.conj(z).imag,
@@ -116,14 +122,51 @@ def test_construction_and_sets():
         IntervalTensor(torch.tensor([1j]), torch.tensor([1.0 + 0j]))
 
 
+def test_writing_by_index():
+    """As in Fourier neural operators: some frequencies of a spectrum of zeros are written."""
+    h, w = ball(2, 3, 16), torch.randn(3, 3, 4, dtype=torch.complex64)
+
+    def layer(h):
+        spectrum = torch.fft.rfft(h)
+        out = torch.zeros_like(spectrum)
+        out[..., :4] = torch.einsum("bix,iox->box", spectrum[..., :4], w.to(spectrum.dtype))
+        return torch.fft.irfft(out, n=h.shape[-1])
+
+    testing.check_op(layer, h, samples=12)
+    with pytest.raises(UndecidedError):
+        z = torch.complex(x, y)
+        z[IntervalTensor(torch.tensor([True, False, False]), torch.tensor([True, True, False]))] = 1j
+
+
+def test_rotary_embeddings():
+    h, angles = ball(2, 4, 8), torch.polar(torch.ones(4, 4), torch.arange(16.0).view(4, 4))
+
+    def rotate(h):
+        pairs = torch.view_as_complex(h.reshape(*h.shape[:-1], -1, 2))
+        return torch.view_as_real(pairs * angles.to(pairs.dtype)).flatten(-2)
+
+    testing.check_op(rotate, h, samples=12)
+
+
+def test_files_and_copies(tmp_path):
+    z = torch.complex(x, y)
+    torch.save(z, tmp_path / "z.pt")
+    for other in (
+        torch.load(tmp_path / "z.pt", weights_only=True),
+        copy.deepcopy(z),
+        z.clone(),
+        pickle.loads(pickle.dumps(z)),
+    ):
+        assert torch.equal(other.lower, z.lower) and torch.equal(other.upper, z.upper)
+
+
 def test_everything_else_refuses():
     z = torch.complex(x, y)
     for refused in (
         lambda: z < 1,
-        lambda: torch.exp(z),
+        lambda: torch.sin(z),
         lambda: F.relu(z),
         lambda: z.sort(),
-        lambda: torch.where(torch.tensor(True), z, z),
         lambda: torch.relu_(z),
         lambda: x.softmax(0, dtype=torch.complex64),
         lambda: F.linear(x, W),

@@ -309,10 +309,3 @@ def test_a_long_sum_at_one_place_rounds_outward():
     with it.rounding("outward"):
         y = torch.index_add(x, 0, torch.zeros(65, dtype=torch.long), source)
     assert y.lower.item() <= 2**24 + 64 <= y.upper.item()
-
-
-@pytest.mark.parametrize("function", [torch.scatter_reduce, torch.index_reduce])
-def test_products_by_index_are_refused(function):
-    index = PLACES if function is torch.scatter_reduce else torch.tensor([0, 1, 2])
-    with pytest.raises(UnsupportedOpError, match="prod"):
-        function(box(2, 3), 1, index, box(2, 3), "prod")
