@@ -172,11 +172,12 @@ def test_gradients_flow_through_registered_functions():
 
 
 def test_functions_of_torch_get_a_rule_under_every_spelling():
-    it.register(torch.special.airy_ai, monotone="decreasing", domain=(0.0, inf))
-    X = box((1.0, 2.0))
-    Y = torch.special.airy_ai(X)
-    assert Y.lower.equal(torch.special.airy_ai(X.upper))
-    assert torch.ops.aten.special_airy_ai(X).lower.equal(Y.lower)
+    quantize = torch.fake_quantize_per_tensor_affine
+    it.register(quantize, monotone="increasing")
+    X = box((1.03, 2.0))
+    Y = quantize(X, 0.1, 0, 0, 15)
+    assert Y.lower.equal(quantize(X.lower, 0.1, 0, 0, 15)) and Y.upper.equal(quantize(X.upper, 0.1, 0, 0, 15))
+    assert torch.ops.aten.fake_quantize_per_tensor_affine(X, 0.1, 0, 0, 15).lower.equal(Y.lower)
 
 
 def test_custom_ops_get_a_rule():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import (
     activations,
     affine,
+    airy,
     arithmetic,
     attention,
     bags,
@@ -43,6 +44,7 @@ from . import (
 __all__ = [
     "activations",
     "affine",
+    "airy",
     "arithmetic",
     "attention",
     "bags",

@@ -15,9 +15,9 @@ which is from the first of them on. So of those inside a box the first two excee
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
+from functools import partial
 from math import inf, pi
 
 import torch
@@ -29,6 +29,7 @@ from ..rounding import Budget
 from ._boxes import check_domain, hull
 from ._families import rule
 from ._operands import widened
+from ._waves import extremes
 from .modified_bessel import with_slope
 
 EULER = 0.5772156649015329
@@ -114,55 +115,28 @@ def _kernel(index: int) -> Callable[[Tensor], Tensor]:
 
 # --- extremes ---------------------------------------------------------------------------------------------------------
 
-FIRST_MAXIMUM = {0: False, 1: True, 2: True, 3: True}  # or minimum, of the extremes at x > 0
-SHIFTS = {0: 0.25, 1: -0.25, 2: -0.25, 3: 0.25}  # the k-th extreme lies near (k + shift) π
-TABLE = 24
+NAMES = ("bessel_j0", "bessel_j1", "bessel_y0", "bessel_y1")
+SHIFTS = (0.25, -0.25, -0.25, 0.25)  # the k-th extreme lies near (k + shift) π, a little before it
 
 
-def _extreme_at(index: int, k: Tensor) -> Tensor:
-    """Where the k-th extreme lies by McMahon's expansions (9.5.12-13), within 10^-12 for k > 24."""
+def _extreme_beyond(index: int, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Place and value of the k-th extreme by McMahon's expansions (9.5.12-13), within 10^-12 for k > 24."""
     b = (k + SHIFTS[index]) * pi
     e = 1 / (8 * b)
     if index % 2 == 0:  # zeros of J1 and Y1
-        return b - e * (3 + 4 * e**2 * (-3) + 32 * e**4 * (3 * (83 * 16 - 982 * 4 + 3779) / 15))
-    return b - e * (7 + 4 * e**2 * (7 * 16 + 82 * 4 - 9) / 3 + 32 * e**4 * (83 * 64 + 2075 * 16 - 3039 * 4 + 3537) / 15)
+        x = b - e * (3 + 4 * e**2 * (-3) + 32 * e**4 * (3 * (83 * 16 - 982 * 4 + 3779) / 15))
+    else:
+        x = b - e * (
+            7 + 4 * e**2 * (7 * 16 + 82 * 4 - 9) / 3 + 32 * e**4 * (83 * 64 + 2075 * 16 - 3039 * 4 + 3537) / 15
+        )
+    return x, _far(x)[index]
 
 
-@functools.lru_cache(maxsize=8)
-def _table(index: int) -> tuple[Tensor, Tensor]:
-    """The first extremes and the values there, the place refined by Newton's method."""
-    k = torch.arange(1, TABLE + 1, dtype=torch.float64)
-    x = _extreme_at(index, k)
-    for _ in range(6):
-        values = _values(x)
-        first, other = values[index], values[index + 1 if index % 2 == 0 else index - 1]
-        if index % 2 == 0:  # f' = -g, g' = f - g / x
-            x = x - other / (first - other / x)
-        else:  # f' = g - f / x, f'' = -f - f'/x + f / x²
-            slope = other - first / x
-            x = x - slope / (-first - slope / x + first / x**2)
-    return x, _values(x)[index]
-
-
-@torch.no_grad()
 def _extremes(index: int, a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest extreme value for x in [a, b], infinite where there is none."""
-    lowest, highest = torch.full_like(a, inf), torch.full_like(a, -inf)
-    places, heights = (t.to(a.device) for t in _table(index))
+    """The extremes that matter; the modulus is √(2 / πx), within 1 / x² of itself."""
     start = torch.floor(a.clamp(max=1e13) / pi - SHIFTS[index])
-    for step in range(4):
-        k = start + step
-        known = (k.clamp(1, TABLE) - 1).long()
-        far = _extreme_at(index, k.clamp(min=TABLE + 1.0))
-        place = torch.where(k <= TABLE, places[known], far)
-        value = torch.where(k <= TABLE, heights[known], _far(far)[index])
-        inside = (k >= 1) & (place * (1 + 1e-13) >= a) & (place * (1 - 1e-13) <= b)
-        peak = (k % 2 == 1) == FIRST_MAXIMUM[index]
-        lowest = torch.where(inside & ~peak, torch.minimum(lowest, value), lowest)
-        highest = torch.where(inside & peak, torch.maximum(highest, value), highest)
-    # Where floats lie too far apart to find the extremes the modulus is √(2 / πx), within 1 / x² of itself.
-    coarse, modulus = (a > 1e13) & (a < b), torch.sqrt(2 / (pi * a))
-    return torch.where(coarse, -modulus, lowest), torch.where(coarse, modulus, highest)
+    envelope = torch.sqrt(2 / (pi * a.clamp(min=1)))
+    return extremes(NAMES[index], a, b, start, partial(_extreme_beyond, index), 1e13, envelope)
 
 
 def _right_of_zero(index: int, x: Box) -> Box:

@@ -10,6 +10,8 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor, rounding, testing
+from intervaltorch.ops._waves import HEIGHTS, KNOWN, PLACES
+from intervaltorch.ops.airy import TAYLOR
 from tests.exact import assert_contains_exact_values, assert_sharp, random_boxes
 
 inf = math.inf
@@ -148,3 +150,65 @@ def test_layouts_of_waves(name):
     assert torch.equal(function(X.T).lower, function(X).lower.T) and function(X[:0]).shape == (0, 4)
     assert function(X[0, 0]).shape == () and function(X).dtype == torch.float32
     testing.check_nested(function, X)
+
+
+# --- the Airy function ------------------------------------------------------------------------------------------------
+
+
+@each_dtype
+def test_airy(dtype):
+    right = [(0, 1), (0.4, 0.6), (3, 5), (8.9, 9.1), (9, 20), (50, 90)]
+    left = [(-1, 0), (-1.1, -0.9), (-9.1, -8.9), (-9, 3), (-40, -30), (-1e3, -999), (-50, 10), (-1e5, -99999)]
+    assert_contains_exact_values(special.airy_ai, mpmath.airyai, random_boxes(right + left, dtype, 12), digits=60)
+
+
+def test_airy_is_a_hull():
+    intervals = [(-9, 3), (-1.1, -0.9), (-30, -20), (-30, 5), (2, 8), (8, 12)]
+    assert_sharp(special.airy_ai, random_boxes(intervals, torch.float64))
+
+
+def test_tables_of_extremes():
+    """Each place and each height is the float64 number nearest to the real one, or a neighbour."""
+    zeros = {
+        "bessel_j0": lambda k: mpmath.besseljzero(1, k),
+        "bessel_j1": lambda k: mpmath.besseljzero(1, k, 1),
+        "bessel_y0": lambda k: mpmath.besselyzero(1, k),
+        "bessel_y1": lambda k: mpmath.besselyzero(1, k, 1),
+        "airy_ai": lambda k: -mpmath.airyaizero(k, 1),
+    }
+    exact = WAVES | {"airy_ai": lambda x: mpmath.airyai(-x)}
+    with mpmath.workdps(30):
+        for name, zero in zeros.items():
+            for k in (1, 2, 9, KNOWN):
+                place, height = PLACES[name][k - 1], HEIGHTS[name][k - 1]
+                assert abs(zero(k) - place) <= math.ulp(place)
+                assert abs(exact[name](zero(k)) - height) <= math.ulp(height)
+        for x, values in TAYLOR.items():
+            assert values == (float(mpmath.airyai(x)), float(mpmath.airyai(x, derivative=1)))
+
+
+def test_airy_extremes_beyond_the_table():
+    for k in (24, 25, 26, 60):
+        place = mpmath.airyaizero(k, 1)
+        X = IntervalTensor(*(torch.tensor([float(place) + radius]) for radius in (-0.3, 0.3))).double()
+        with rounding("outward"):
+            Y = special.airy_ai(X)
+        height = mpmath.airyai(place)
+        assert Y.lower.item() <= height <= Y.upper.item()
+        assert abs((Y.upper if height > 0 else Y.lower).item() - height) < 1e-12
+
+
+def test_airy_far_away():
+    X = IntervalTensor(torch.tensor([-inf, -1e12, -inf, 1e3, -1e9]), torch.tensor([inf, -1e11, -inf, inf, 0.0]))
+    for mode in ("nearest", "outward"):
+        with rounding(mode):
+            Y = special.airy_ai(X)
+        assert Y.lower[0].item() == pytest.approx(-0.419015, abs=1e-5) == Y.lower[4].item()
+        assert Y.upper[0].item() == pytest.approx(0.535657, abs=1e-5) == Y.upper[4].item()
+        assert Y.upper[1].item() == pytest.approx(1e11**-0.25 / math.sqrt(math.pi), rel=1e-6) == -Y.lower[1].item()
+        assert Y.magnitude[2] == 0 and Y.lower[3] == 0 and Y.upper[3] < 1e-30
+
+
+def test_derivative_of_airy():
+    boxes = random_boxes([(-30, -9.5), (-8, 0), (0, 8), (9.5, 12)], torch.float64, count=8)
+    testing.check_gradient(special.airy_ai, boxes[boxes.width > 1e-3])
