@@ -4,7 +4,8 @@ torch's kernel errs by up to 10^11 eps in float64, so values are computed here, 
 $\zeta = \tfrac23 |x|^{3/2}$ they come
 
 - for |x| <= 9 from Taylor's series at the nearest integer, by the recurrence
-  $(n+1)(n+2) a_{n+2} = x_0 a_n + a_{n-1}$ of the equation $y'' = x y$; of 26 terms the last is less than 10^-20 of the largest;
+  $(n+1)(n+2) a_{n+2} = x_0 a_n + a_{n-1}$ of the equation $y'' = x y$; of 26 terms the last is less than 10^-20 of
+  the largest;
 - beyond 9 from the expansions of Abramowitz and Stegun (1964), 10.4.59 and 10.4.60, whose error is less than the first
   neglected term, 10^-16; there the rounding of $\zeta$ costs as many eps as $\zeta$ has units.
 
