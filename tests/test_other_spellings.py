@@ -38,6 +38,10 @@ CASES = [
     (torch.Tensor.__rfloordiv__, (box([1.5, -3.0], [1.9, -2.5]), 5.0)),
     (F.scaled_dot_product_attention, (ball(1, 3, 4), ball(1, 3, 4), ball(1, 3, 4))),
     (aten.scaled_dot_product_attention, (ball(1, 3, 4), plain(1, 3, 4), plain(1, 3, 4))),
+    (
+        aten._scaled_dot_product_flash_attention_for_cpu,
+        (ball(1, 1, 3, 4), plain(1, 1, 5, 4), ball(1, 1, 5, 4), 0.0, True),
+    ),
     (aten._softmax, (ball(2, 3), -1, False)),
     (aten._log_softmax, (ball(2, 3), -1, False)),
     (aten._safe_softmax, (ball(2, 3), -1)),

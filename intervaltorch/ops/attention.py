@@ -15,13 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import rounding
-from .._registry import Box
+from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ._boxes import as_box, both, decided, intersect
 from ._families import rule
 from .affine import finite, matmul
 from .arithmetic import add, mul, operand
 from .softmax import softmax_box
+
+logsumexp = OPS[torch.logsumexp].enclose
 
 
 @rule(
@@ -40,6 +42,27 @@ def scaled_dot_product_attention(
         )
     if enable_gqa:
         key, value = (_repeated(t, _shape(query)[-3] // _shape(t)[-3]) for t in (key, value))
+    scores, allowed = _masked_scores(query, key, attn_mask, is_causal, scale)
+    return _mean_of_values(softmax_box(scores, -1, safe=True), value, allowed)
+
+
+@rule(
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
+    formula=r"\mathrm{softmax}(Q K^\top / \sqrt d) V", family="attention", proven=True, sharp=False,
+)  # fmt: skip
+def flash_attention(
+    query: Any, key: Any, value: Any, dropout_p: float = 0.0, is_causal: bool = False, *, attn_mask: Any = None,
+    scale: float | None = None,
+) -> tuple[Box, Box]:  # fmt: skip
+    """A kernel of `scaled_dot_product_attention`, with the logarithms of the sums that its softmax divides by."""
+    output = scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
+    return output, logsumexp(_masked_scores(query, key, attn_mask, is_causal, scale)[0], -1)
+
+
+def _masked_scores(
+    query: Any, key: Any, attn_mask: Any, is_causal: bool, scale: float | None
+) -> tuple[Box, Tensor | None]:  # fmt: skip
+    """What the softmax is taken of, and which keys each query may attend to."""
     scores = _scores(query, key, scale)
     attn_mask = decided(attn_mask, "attn_mask") if _is_boolean(attn_mask) else attn_mask
     if is_causal:
@@ -49,8 +72,7 @@ def scaled_dot_product_attention(
         scores = add(scores, attn_mask)
     if allowed is not None:
         scores = Box(*(bound.masked_fill(~allowed, -inf) for bound in scores))
-    weights = softmax_box(scores, -1, safe=True)
-    return _mean_of_values(weights, value, allowed)
+    return scores, allowed
 
 
 def _shape(x: Any) -> torch.Size:
