@@ -180,6 +180,44 @@ def test_convolutions_hold_what_the_same_sum_is_in_integers(dtype, options, tran
     assert holds(Y, rational(exact)).all()
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_means_of_the_smallest_numbers(dtype):
+    smallest = torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps
+    x = torch.tensor([-smallest, 0.0, 0.0, 0.0], dtype=dtype)
+    exact = rational(x).sum()
+    with it.rounding("outward"):
+        assert holds(IntervalTensor.point(x).mean().reshape(1), [exact / 4]).all()
+        assert holds(IntervalTensor.point(-x).mean().reshape(1), [-exact / 4]).all()
+        assert IntervalTensor.point(-x).mean().lower >= 0
+        assert holds(F.avg_pool1d(IntervalTensor.point(x.reshape(1, 1, 4)), 4), [exact / 4]).all()
+        assert holds(IntervalTensor.point(x).sum().reshape(1), [exact]).all()
+
+
+def test_plain_factors_that_underflow_before_the_box_comes_in():
+    tiny, huge = torch.full((1, 1), 1e-30), torch.full((1, 1, 1), 1e38)
+    with it.rounding("outward"):
+        Y = F.bilinear(tiny, tiny, IntervalTensor.point(huge))
+    assert holds(Y, rational(tiny) ** 2 * rational(huge)[0]).all()
+
+
+@pytest.mark.parametrize("name", ["addmm", "addbmm", "baddbmm", "addmv", "addr"])
+def test_scaled_sums_with_products(name):
+    torch.manual_seed(4)
+    one, two = torch.rand(3, 4), torch.rand(4, 2)
+    if name in ("addbmm", "baddbmm"):
+        one, two = one.unsqueeze(0), two.unsqueeze(0)
+    elif name != "addmm":
+        one, two = (one[:, 0], two[0]) if name == "addr" else (one, two[:, 0])
+    product = np.multiply.outer if name == "addr" else np.matmul
+    exact = product(rational(one), rational(two))
+    start = torch.rand(exact.shape[1:] if name == "addbmm" else exact.shape)
+    exact = Fraction(0.1) * rational(start) + Fraction(0.3) * exact
+    with it.rounding("outward"):
+        for first in (start, IntervalTensor.point(start)):
+            Y = getattr(torch, name)(first, IntervalTensor.point(one), two, beta=0.1, alpha=0.3)
+            assert holds(Y, exact).all()
+
+
 # --- random expressions -----------------------------------------------------------------------------------------------
 
 UNARY = {

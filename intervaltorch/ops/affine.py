@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ._boxes import untracked
+from ._boxes import as_box, untracked
 from ._complex import bilinear as product
 from ._complex import conjugate, matrix_product
 from ._families import rule
@@ -202,7 +202,10 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
     """The hull of the outer product, then an affine map."""
     first = _map(lambda x: x.unsqueeze(-1), input1)
     second = _map(lambda x: x.unsqueeze(-2), input2)
-    outer = mul(first, second) if isinstance(first, Box) or isinstance(second, Box) else first * second
+    if isinstance(first, Box) or isinstance(second, Box) or rounding.outward():
+        outer = mul(first if isinstance(second, Box) else as_box(first), second)
+    else:
+        outer = first * second
     return linear(_map(lambda x: x.flatten(-2), outer), _map(lambda w: w.flatten(1), weight), bias)
 
 
@@ -308,7 +311,9 @@ def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return scaled
-    return add(start if beta == 1 else mul(start, beta) if isinstance(start, Box) else start * beta, scaled)
+    if beta != 1:
+        start = mul(as_box(start), beta) if isinstance(start, Box) or rounding.outward() else start * beta
+    return add(start, scaled)
 
 
 @rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)

@@ -160,7 +160,7 @@ def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
 def _reach_error(z: Box, direction: Tensor, dim: Dims, n: int) -> Tensor:
     """The rounding of e·z, and what e·z̄ adds because the computed e does not sum to 0 exactly."""
     info = torch.finfo(direction.dtype)
-    growth = 2 * rounding.gamma(n + 4, direction.dtype)
+    growth = rounding.gamma(2 * (n + 4), direction.dtype)  # at least γ/(1 - γ) of n + 4
     size = torch.maximum(-z.lower, z.upper)
     total = (direction.abs() * size).sum(dim, keepdim=True)
     drift = direction.sum(dim, keepdim=True).abs() + growth * direction.abs().sum(dim, keepdim=True)

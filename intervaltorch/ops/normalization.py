@@ -315,7 +315,8 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
     """Within [-1, 1]; the hull for p = 1 and 2, a quotient of boxes for other orders."""
     if p not in (1, 2) or not isinstance(dim, int):
         norm = vector_norm(input, p, dim, keepdim=True)
-        quotient = div(input, Box(norm.lower.clamp(min=eps), norm.upper.clamp(min=eps)))
+        floor = tuple(rounding.neighbour(eps, input.lower.dtype, towards) for towards in (-inf, inf))
+        quotient = div(input, Box(norm.lower.clamp(min=floor[0]), norm.upper.clamp(min=floor[1])))
         return _clipped(quotient.lower, quotient.upper, 1.0) if p > 0 else quotient
     small, big = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
     known, dtype = _others_budget(input.lower.shape[dim], small.dtype), small.dtype

@@ -49,8 +49,8 @@ def sum_budget(n: int, dtype: torch.dtype) -> Budget:
     """The error of a sum of n non-negative terms, each of them rounded once."""
     if not rounding.outward():
         return EXACT
-    # Relative to the computed sum the error is at most γ/(1 - γ) <= 2γ, as γ(n + 1) < 1/2 for all sums that fit memory.
-    return Budget(relative=2 * rounding.gamma(n + 1, dtype) / torch.finfo(dtype).eps, absolute=n)
+    # Relative to the computed sum it is at most γ(n)/(1 - γ(n)) = nu/(1 - 2nu) = γ(2n)/2; twice that is claimed.
+    return Budget(relative=rounding.gamma(2 * (n + 1), dtype) / torch.finfo(dtype).eps, absolute=n)
 
 
 def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
@@ -79,11 +79,10 @@ def _sum_below(function: Callable[[Tensor], Tensor], x: Tensor, total: Tensor, g
     """Move a computed sum down by its error; a sum of non-negative terms stays non-negative."""
     info = torch.finfo(total.dtype)
     with torch.no_grad():
-        positive, negative = function(x.clamp(min=0)), function((-x).clamp(min=0))
-        size = (positive + negative) * (growth * (1 + growth) * (1 + 8 * info.eps))
+        size = function(x.abs()) * (growth * (1 + growth) * (1 + 8 * info.eps))
         error = size + total.abs() * (info.eps * (1 + 8 * info.eps)) + 4 * info.tiny
-        # The sum of the negative terms is zero only if there are none.
-        least = torch.where(negative == 0, 0.0, -inf)
+        # Ones are counted, because a mean of the negative terms themselves may underflow to zero.
+        least = torch.where(function((x < 0).to(x.dtype)) == 0, 0.0, -inf)
     lower = rounding.down(total, error)
     lower.detach().copy_(torch.maximum(lower.detach(), least))
     return lower
@@ -205,7 +204,7 @@ def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
     lower, upper = (torch.logsumexp(t, dim, keepdim) for t in input)
     if rounding.outward():
         n, info = size_of_reduction(input.lower, lower), torch.finfo(lower.dtype)
-        error = 2 * rounding.gamma(n + 2, lower.dtype) + info.eps * (8 + 4 * math.log(max(1, n)))
+        error = rounding.gamma(2 * (n + 2), lower.dtype) + info.eps * (8 + 4 * math.log(max(1, n)))
         budget = Budget(relative=1, absolute=1 + error / info.tiny)
         lower, upper = below(lower, budget), above(upper, budget)
     return Box(lower, upper)

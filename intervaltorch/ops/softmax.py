@@ -71,7 +71,7 @@ def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
     if rounding.outward():
         with torch.no_grad():
             n, info = x.shape[dim], torch.finfo(x.dtype)
-            relative = 4 * rounding.gamma(n + 2, x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
+            relative = 2 * rounding.gamma(2 * (n + 2), x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
             # Each size is scaled before they are added, which could overflow.
             error = sum((size.abs() * info.eps for size in (x - largest, 2 * logs, odds)), torch.zeros_like(odds))
             error = (error + relative).mul_(1 + 8 * info.eps).add_(info.tiny)
