@@ -345,4 +345,4 @@ def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> B
 @rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True)
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull of each product."""
-    return _sum_with(input, _matrix_product(torch.outer, vec1, vec2), beta, alpha)
+    return _sum_with(input, outer(vec1, vec2), beta, alpha)
