@@ -137,21 +137,50 @@ def widen(
     """
     if budget == EXACT or not lower.dtype.is_floating_point:
         return lower, upper
-    # A correctly rounded result only overflows beyond the largest number.
-    overflow = (
-        0.0 if budget.relative <= 0.5 and not budget.input else (budget.relative + 8) * torch.finfo(lower.dtype).eps
-    )
-    lower = down(lower, slack(lower, budget, at_lower), overflow)
-    upper = up(upper, slack(upper, budget, at_upper), overflow)
-    if image[0] > -inf:
-        least = neighbour(image[0], lower.dtype, -inf)
-        lower.detach().clamp_(min=least)
-        upper.detach().clamp_(min=least)
-    if image[1] < inf:
-        largest = neighbour(image[1], lower.dtype, inf)
-        lower.detach().clamp_(max=largest)
-        upper.detach().clamp_(max=largest)
+    relative, absolute, largest, least, greatest = _shift(lower.dtype, budget, image)
+    if budget.input and at_lower is not None and at_upper is not None:
+        lower, upper = lower - slack(lower, budget, at_lower), upper + slack(upper, budget, at_upper)
+    else:
+        lower = _shifted(torch.sub, lower, relative, absolute, image)
+        upper = _shifted(torch.add, upper, relative, absolute, image)
+    low, high = (bound.detach() if bound.requires_grad else bound for bound in (lower, upper))
+    low.nan_to_num_(-inf, largest, -inf)
+    high.nan_to_num_(inf, inf, -largest)
+    # The real value lies in the image, so a bound can leave it on its own side only.
+    if least > -inf:
+        low.clamp_(min=least)
+    if greatest < inf:
+        high.clamp_(max=greatest)
     return lower, upper
+
+
+def _shifted(move: Any, y: Tensor, relative: float, absolute: float, image: tuple[float, float]) -> Tensor:
+    """Return y moved by `relative`·abs(y) + `absolute` in two steps, each rounded once."""
+    size = (y.detach() if y.requires_grad else y).abs()
+    if image[0] == -inf or image[1] == inf:
+        size.clamp_(max=torch.finfo(y.dtype).max)  # inf - inf would be no number
+    moved = move(y, size, alpha=relative)
+    if absolute:
+        fresh = moved.detach() if moved.requires_grad else moved
+        fresh.sub_(absolute) if move is torch.sub else fresh.add_(absolute)
+    return moved
+
+
+@functools.lru_cache(maxsize=1024)
+def _shift(dtype: torch.dtype, budget: Budget, image: tuple[float, float]) -> tuple[float, float, float, float, float]:
+    """How `widen` moves bounds: factor of abs(y), summand, the largest sure number below an overflow, and the image.
+
+    The factor's conversion to the dtype and its product with abs(y) err relatively by 2u together, which 1 + 8 eps
+    covers; the two sums round to within u|y| each, hence 3/2 eps·|y| more, or one eps·|y| where there is no summand.
+    """
+    info = torch.finfo(dtype)
+    room = 1 + 8 * info.eps
+    absolute = (budget.absolute + 1) * info.tiny * room
+    relative = (budget.relative + (1.5 if absolute else 1)) * info.eps * room
+    # A correctly rounded result only overflows beyond the largest number.
+    overflow = 0.0 if budget.relative <= 0.5 and not budget.input else (budget.relative + 8) * info.eps
+    least, greatest = neighbour(image[0], dtype, -inf), neighbour(image[1], dtype, inf)
+    return relative, absolute, info.max * (1 - overflow), least, greatest
 
 
 @functools.lru_cache(maxsize=4096)
