@@ -42,21 +42,40 @@ class Budget:
         relative: error in units of eps·abs(y); half of one is a correctly rounded result.
         input: error in units of eps·abs(x).
         absolute: error in units of the smallest normal number; 1 covers a gradual underflow.
+        cuda: what takes the place of `relative` for values computed by CUDA, in float32 and float64; None if unknown.
 
     Example:
         >>> Budget(relative=2)
-        Budget(relative=2, input=0, absolute=1)
+        Budget(relative=2, input=0, absolute=1, cuda=None)
     """
 
     relative: float = 0
     input: float = 0
     absolute: float = 1
+    cuda: float | None = None
+
+    def on(self, device: torch.device) -> Budget | None:
+        """Return the budget of values that this device computes, None if it is unknown.
+
+        CPUs have been measured. What a tensor of the meta device holds is never seen, so that it may have any budget.
+        """
+        if self == EXACT or device.type in ("cpu", "meta"):
+            return self
+        if device.type == "cuda" and torch.version.hip is None and self.cuda is not None:
+            return dataclasses.replace(self, relative=self.cuda)
+        return None
 
 
 EXACT = Budget(0, 0, 0)
 """The budget of an operation that commits no rounding error."""
 
-CORRECTLY_ROUNDED = Budget(relative=0.5)
+
+def arithmetic(relative: float, input: float = 0, absolute: float = 1) -> Budget:
+    """The budget of a few operations of IEEE 754, which CUDA keeps too: sums, products, quotients and square roots."""
+    return Budget(relative, input, absolute, cuda=relative)
+
+
+CORRECTLY_ROUNDED = arithmetic(0.5)
 """The budget of the four operations and the square root of IEEE 754."""
 
 

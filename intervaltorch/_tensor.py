@@ -114,7 +114,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         lower, upper = x - radius, x + radius
         if rounding.outward():
             size = torch.as_tensor(radius, dtype=x.dtype, device=x.device)
-            budget = rounding.Budget(relative=0.5, input=0.5)
+            budget = rounding.arithmetic(0.5, input=0.5)
             lower, upper = rounding.widen(lower, upper, budget, at_lower=size, at_upper=size)
         lower, upper = rounding.cast(lower, upper, x.dtype)
         if clip is not None:

@@ -22,6 +22,7 @@ from ._budgets import (
     CORRECTLY_ROUNDED,
     EXACT,
     Budget,
+    arithmetic,
     down,
     gamma,
     narrowed,
@@ -30,15 +31,15 @@ from ._budgets import (
     slack,
     unit,
     up,
-    widen,
 )
+from ._budgets import widen as _widen
 from ._conditions import check_convolution, check_underflow
 from .errors import UnprovenOpError
 
 __all__ = [
-    "CORRECTLY_ROUNDED", "EXACT", "Budget", "accumulating", "cast", "check_convolution", "check_underflow", "claim",
-    "down", "gamma", "get_rounding", "narrows", "neighbour", "outward", "rounding", "set_default_rounding", "slack",
-    "unit", "up", "widen",
+    "CORRECTLY_ROUNDED", "EXACT", "Budget", "accumulating", "arithmetic", "cast", "check_convolution",
+    "check_underflow", "claim", "down", "gamma", "get_rounding", "narrows", "neighbour", "outward", "rounding",
+    "set_default_rounding", "slack", "stated", "unit", "up", "widen",
 ]  # fmt: skip
 
 Mode = Literal["nearest", "outward"]
@@ -182,6 +183,24 @@ def claim(name: str, budget: Budget | None) -> Budget:
         )
     _warn_unproven(name)
     return UNPROVEN
+
+
+def stated(budget: Budget, y: Tensor) -> Budget:
+    """Return the budget of a computed `y` on its device, or `claim` that there is none."""
+    known = budget.on(y.device)
+    return claim(f"this operation on {y.device.type}", None) if known is None else known
+
+
+def widen(
+    lower: Tensor,
+    upper: Tensor,
+    budget: Budget,
+    image: tuple[float, float] = (-inf, inf),
+    at_lower: Tensor | None = None,
+    at_upper: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Move computed bounds outward by the budget that their device has; see `_budgets.widen`."""
+    return _widen(lower, upper, stated(budget, lower), image, at_lower, at_upper)
 
 
 UNPROVEN = Budget(relative=16, input=16, absolute=16)

@@ -339,3 +339,26 @@ def test_reduced_precision_is_refused():
         finally:
             torch.set_float32_matmul_precision("highest")
         x @ weight
+
+
+def test_budgets_by_device():
+    """Where a value was computed decides its budget: measured on CPUs, documented for CUDA, unknown elsewhere."""
+    cpu, cuda, other = (torch.device(name) for name in ("cpu", "cuda", "xpu"))
+    assert it.Budget(2, cuda=4).on(cpu) == it.Budget(2, cuda=4)
+    assert it.Budget(2).on(cuda) is None and it.Budget(2, cuda=4).on(other) is None
+    assert it.EXACT.on(cuda) == it.EXACT.on(other) == it.EXACT
+    if torch.version.hip is None:
+        assert it.Budget(2, input=3, cuda=4).on(cuda).relative == 4
+        assert door.CORRECTLY_ROUNDED.on(cuda).relative == 0.5
+
+
+def test_widening_takes_the_budget_of_the_device(monkeypatch):
+    y = torch.tensor([1.0])
+    on_cpu = door.widen(y, y, it.Budget(2, cuda=64))[1]
+    monkeypatch.setattr(it.Budget, "on", lambda self, device: it.Budget(64))
+    assert bool((door.widen(y, y, it.Budget(2, cuda=64))[1] > on_cpu).all())
+    monkeypatch.setattr(it.Budget, "on", lambda self, device: None)
+    with pytest.warns(UserWarning, match="guessed error budget"):
+        door.widen(y, y, it.Budget(2))
+    with it.rounding("outward", strict=True), pytest.raises(UnprovenOpError, match="no rounding error budget"):
+        door.widen(y, y, it.Budget(2))

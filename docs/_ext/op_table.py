@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections import Counter
@@ -13,7 +14,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from intervaltorch import EXACT, Op, supported_ops
+from intervaltorch import EXACT, Budget, Op, supported_ops
 
 REFUSED = "refused"
 Cell: TypeAlias = nodes.Element | str | None
@@ -91,9 +92,22 @@ def _outward(op: Op) -> str:
     if op.budget == EXACT:
         return "exact"
     if op.budget is not None:
-        parts = ((op.budget.relative, "ε|y|"), (op.budget.input, "ε|x|"), (op.budget.absolute, "η"))
-        return "within " + " + ".join(f"{size:g} {of}" for size, of in parts if size)
+        return f"within {_terms(op.budget)}"
     return "proof" if op.proven else "best effort"
+
+
+def _terms(budget: Budget) -> str:
+    parts = ((budget.relative, "ε|y|"), (budget.input, "ε|x|"), (budget.absolute, "η"))
+    return " + ".join(f"{size:g} {of}" for size, of in parts if size)
+
+
+def _on_cuda(op: Op) -> str | None:
+    """The budget on CUDA, where it is another than on CPUs."""
+    if op.budget in (None, EXACT) or op.budget.cuda == op.budget.relative:
+        return None
+    if op.budget.cuda is None:
+        return "best effort"
+    return f"within {_terms(dataclasses.replace(op.budget, relative=op.budget.cuda))}"
 
 
 def _interval(low: float, high: float) -> str | None:
@@ -123,6 +137,7 @@ COLUMNS: dict[str, Callable[[Op], Cell]] = {
     "curvature": lambda op: op.curvature,
     "sharp": lambda op: "yes" if op.sharp else "no",
     "outward": _outward,
+    "outward on CUDA": _on_cuda,
     "spellings": lambda op: str(len(op.spellings)),
     "remark": _remark,
 }

@@ -16,7 +16,7 @@ from ._boxes import as_box, untracked
 
 Operand = Any  # Box, tensor or number
 
-SUM = Budget(relative=0.5, absolute=-1)
+SUM = rounding.arithmetic(0.5, absolute=-1)
 """Sums of floating-point numbers never underflow, and neither does the widening, itself a sum: no absolute
 term for either. So an exact zero stays zero, and a sum of non-negative numbers stays non-negative."""
 

@@ -45,7 +45,7 @@ _ZERO = Box(0.0, 0.0)  # type: ignore[arg-type]
 
 increasing("relu", formula=r"\max(x, 0)", image=(0.0, inf), curvature="convex", budget=EXACT)
 increasing("relu6", formula=r"\min(\max(x, 0), 6)", image=(0.0, 6.0), budget=EXACT)
-increasing("hardsigmoid", formula=r"\min(\max(x + 3, 0), 6) / 6", image=(0.0, 1.0), budget=Budget(2))
+increasing("hardsigmoid", formula=r"\min(\max(x + 3, 0), 6) / 6", image=(0.0, 1.0), budget=Budget(2, cuda=2))
 
 
 @rule("hardtanh", formula=r"\min(\max(x, a), b)", image=(-1.0, 1.0), budget=EXACT, **_RECORD)
@@ -112,10 +112,10 @@ def hardshrink(input: Box, lambd: float = 0.5) -> Box:
     return _shrunk(F.hardshrink, input, lambd, EXACT)
 
 
-@rule("softshrink", formula=r"\operatorname{sgn}(x) \max(|x| - \lambda, 0)", budget=Budget(0.5), **_RECORD)
+@rule("softshrink", formula=r"\operatorname{sgn}(x) \max(|x| - \lambda, 0)", budget=Budget(0.5, cuda=0.5), **_RECORD)
 def softshrink(input: Box, lambd: float = 0.5) -> Box:
     """Increasing."""
-    return _shrunk(F.softshrink, input, lambd, Budget(0.5))
+    return _shrunk(F.softshrink, input, lambd, rounding.CORRECTLY_ROUNDED)
 
 
 def _shrunk(function: Any, x: Box, lambd: float, budget: Budget) -> Box:
@@ -131,29 +131,34 @@ def _shrunk(function: Any, x: Box, lambd: float, budget: Budget) -> Box:
 # --- exponential on one side --------------------------------------------------------------------------------
 
 
-@rule("elu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)", **_RECORD)
+ELU = Budget(4, cuda=6)
+
+
+@rule("elu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)", budget=ELU, **_RECORD)
 def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Box:
     """Increasing for positive parameters; else the hull of both sides."""
     if alpha >= 0 and scale >= 0 and input_scale >= 0:
         lower, upper = (torch.ops.aten.elu(end, alpha, scale, input_scale) for end in input)
-        return widened(Box(lower, upper), Budget(4))
+        return widened(Box(lower, upper), ELU)
     negative, positive = _halves(input)
     left = mul(mul(expm1(mul(negative, input_scale)), alpha), scale)
     return joined(input, _ZERO, left, mul(positive, scale))
 
 
-@rule("celu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0) / \alpha} - 1)", **_RECORD)
+@rule("celu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0) / \alpha} - 1)", budget=ELU, **_RECORD)
 def celu(input: Box, alpha: Any = 1.0) -> Box:
     """Increasing, for either sign of alpha."""
     if alpha > 0:
-        return widened(Box(torch.celu(input.lower, alpha), torch.celu(input.upper, alpha)), Budget(4))
+        return widened(Box(torch.celu(input.lower, alpha), torch.celu(input.upper, alpha)), ELU)
     if alpha == 0:
         raise ZeroDivisionError("celu divides by alpha, which is 0")
     negative, positive = _halves(input)
     return joined(input, _ZERO, mul(expm1(div(negative, alpha)), alpha), positive)
 
 
-increasing("selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4))
+increasing(
+    "selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4, cuda=5)
+)
 
 # --- one turning point --------------------------------------------------------------------------------------
 
@@ -171,7 +176,7 @@ def _below(least: float) -> tuple[float, float]:
 
 @rule(
     "gelu", formula=r"x \Phi(x)", family="piecewise monotone", functional=True, critical=(GELU_TURN,),
-    image=_below(GELU_LEAST), budget=Budget(3, input=5), proven=True,
+    image=_below(GELU_LEAST), budget=Budget(3, input=5, cuda=3), proven=True,
 )  # fmt: skip
 def gelu(input: Box, approximate: str = "none") -> Box:
     """Falls up to its turning point, rises after it; so does its approximation by tanh.
@@ -187,7 +192,7 @@ def gelu(input: Box, approximate: str = "none") -> Box:
         input, lambda x: torch.where(x > 10, x, F.gelu(x.clamp(max=10), approximate=approximate)), (turn,), (0.0, inf)
     )
     size = torch.maximum(input.lower.abs(), input.upper.abs()).clamp(max=10)
-    return widened(Box(lower, upper), Budget(3, input=5), _below(least), at=(size, size))
+    return widened(Box(lower, upper), Budget(3, input=5, cuda=3), _below(least), at=(size, size))
 
 
 def _hardswish(x: Tensor) -> Tensor:
@@ -198,15 +203,15 @@ def _hardswish(x: Tensor) -> Tensor:
 # Far left, e^-x overflows, which costs silu a value below 256 tiny.
 piecewise_monotone(
     "silu", formula=r"x / (1 + e^{-x})", critical=(SILU_TURN,), image=_below(SILU_LEAST), limits=(0.0, inf),
-    budget=Budget(4, absolute=1024),
+    budget=Budget(4, absolute=1024, cuda=7),
 )  # fmt: skip
 piecewise_monotone(
     "mish", formula=r"x \tanh(\log(1 + e^x))", critical=(MISH_TURN,), image=_below(MISH_LEAST),
-    limits=(0.0, inf), budget=Budget(4, absolute=1024),
+    limits=(0.0, inf), budget=Budget(4, absolute=1024, cuda=12),
 )  # fmt: skip
 piecewise_monotone(
     "hardswish", formula=r"x \min(\max(x + 3, 0), 6) / 6", critical=(HARDSWISH_TURN,), image=(-0.375, inf),
-    function=_hardswish, limits=(0.0, inf), budget=Budget(4),
+    function=_hardswish, limits=(0.0, inf), budget=Budget(4, cuda=4),
 )  # fmt: skip
 
 # --- smooth and increasing ----------------------------------------------------------------------------------
@@ -220,13 +225,13 @@ def _softsign(x: Tensor) -> Tensor:
 
 increasing(
     "logsigmoid", "log_sigmoid", formula=r"-\log(1 + e^{-x})", image=(-inf, 0.0), curvature="concave",
-    budget=Budget(3),
+    budget=Budget(3, cuda=7),
 )  # fmt: skip
-increasing("softsign", formula=r"x / (1 + |x|)", function=_softsign, image=(-1.0, 1.0), budget=Budget(3))
+increasing("softsign", formula=r"x / (1 + |x|)", function=_softsign, image=(-1.0, 1.0), budget=Budget(3, cuda=3))
 increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=2))
 
 
-@rule("softplus", formula=r"\log(1 + e^{\beta x}) / \beta\ (\beta x \le t),\ x", budget=Budget(3), **_RECORD)
+@rule("softplus", formula=r"\log(1 + e^{\beta x}) / \beta\ (\beta x \le t),\ x", budget=Budget(3, cuda=7), **_RECORD)
 def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     """Increasing on either side of its threshold, where it falls from log(1 + e^t) / β to t / β.
 
@@ -244,7 +249,7 @@ def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     lower = torch.where(crosses, lower.clamp(max=min(edge, peak)), lower)
     upper = torch.where(crosses, upper.clamp(min=max(edge, peak)), upper)
     image = (0.0, inf) if beta > 0 and threshold >= 0 else (-inf, inf)
-    return widened(Box(lower, upper), Budget(3), image)
+    return widened(Box(lower, upper), Budget(3, cuda=7), image)
 
 
 # --- gates --------------------------------------------------------------------------------------------------

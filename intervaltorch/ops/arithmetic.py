@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ..rounding import CORRECTLY_ROUNDED, EXACT, Budget
+from ..rounding import CORRECTLY_ROUNDED, EXACT
 from ._boxes import as_box, unbounded
 from ._complex import additive, bilinear, componentwise, modulus, quotient, unchanged
 from ._families import decreasing, increasing, piecewise_monotone, rule
@@ -185,7 +185,7 @@ def _floored(lower: Tensor, upper: Tensor) -> Box:
     """
     if not rounding.outward():
         return Box(lower, upper)
-    lower, upper = rounding.widen(lower, upper, Budget(relative=3))
+    lower, upper = rounding.widen(lower, upper, rounding.arithmetic(3))
     return Box(torch.ceil(lower), torch.floor(upper))
 
 

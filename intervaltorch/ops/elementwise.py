@@ -26,45 +26,52 @@ PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
 
 # --- exponentials and logarithms ----------------------------------------------------------------------------
 
-exp = increasing("exp", formula=r"e^x", image=(0.0, inf), curvature="convex", budget=Budget(2), complex=exponential)
-exp2 = increasing("exp2", formula=r"2^x", image=(0.0, inf), curvature="convex", budget=Budget(2))
-expm1 = increasing("expm1", formula=r"e^x - 1", image=(-1.0, inf), curvature="convex", budget=Budget(2))
-log = increasing("log", formula=r"\log x", domain=(0.0, inf), curvature="concave", budget=Budget(2))
-increasing("log2", formula=r"\log_2 x", domain=(0.0, inf), curvature="concave", budget=Budget(2))
-increasing("log10", formula=r"\log_{10} x", domain=(0.0, inf), curvature="concave", budget=Budget(2))
-log1p = increasing("log1p", formula=r"\log(1 + x)", domain=(-1.0, inf), curvature="concave", budget=Budget(2))
+exp = increasing(
+    "exp", formula=r"e^x", image=(0.0, inf), curvature="convex", budget=Budget(2, cuda=4), complex=exponential
+)
+exp2 = increasing("exp2", formula=r"2^x", image=(0.0, inf), curvature="convex", budget=Budget(2, cuda=4))
+expm1 = increasing("expm1", formula=r"e^x - 1", image=(-1.0, inf), curvature="convex", budget=Budget(2, cuda=2))
+log = increasing("log", formula=r"\log x", domain=(0.0, inf), curvature="concave", budget=Budget(2, cuda=2))
+increasing("log2", formula=r"\log_2 x", domain=(0.0, inf), curvature="concave", budget=Budget(2, cuda=2))
+increasing("log10", formula=r"\log_{10} x", domain=(0.0, inf), curvature="concave", budget=Budget(2, cuda=4))
+log1p = increasing("log1p", formula=r"\log(1 + x)", domain=(-1.0, inf), curvature="concave", budget=Budget(2, cuda=2))
 
 # --- roots --------------------------------------------------------------------------------------------------
 
 sqrt = increasing(
-    "sqrt", formula=r"\sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="concave", budget=Budget(2)
+    "sqrt", formula=r"\sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="concave", budget=Budget(2, cuda=1)
 )
 decreasing(
     "rsqrt", formula=r"1 / \sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="convex",
-    budget=Budget(3),
+    budget=Budget(3, cuda=4),
     function=lambda x: torch.rsqrt(x + 0.0),  # not of the negative zero, where torch gives -inf
 )  # fmt: skip
 
 # --- trigonometric functions --------------------------------------------------------------------------------
 
-periodic("sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2))
-periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2))
+periodic("sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
 
 
-@rule("tan", formula=r"\tan x", family="periodic with poles", budget=Budget(2), proven=True)
+@rule("tan", formula=r"\tan x", family="periodic with poles", budget=Budget(2, cuda=8), proven=True)
 def tan(input: Box) -> Box:
     """Increasing between its poles at π/2 + kπ; unbounded where the box contains one."""
     pole = _contains_period(input.lower, input.upper, pi / 2, pi)
     lower, upper = (torch.tan(end.masked_fill(pole, 0.0)) for end in input)
-    return widened(Box(lower.masked_fill(pole, -inf), upper.masked_fill(pole, inf)), Budget(2))
+    return widened(Box(lower.masked_fill(pole, -inf), upper.masked_fill(pole, inf)), Budget(2, cuda=8))
 
 
-increasing("asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2))
-decreasing("acos", "arccos", formula=r"\arccos x", domain=(-1.0, 1.0), image=(0.0, PI), budget=Budget(2))
-increasing("atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), budget=Budget(2))
+increasing(
+    "asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=8)
+)
+decreasing("acos", "arccos", formula=r"\arccos x", domain=(-1.0, 1.0), image=(0.0, PI), budget=Budget(2, cuda=6))
+increasing("atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=4))
 
 
-@rule("atan2", "arctan2", formula=r"\arg(x + i y)", family="angle", image=(-PI, PI), proven=True)
+ANGLE = Budget(2, cuda=6)
+
+
+@rule("atan2", "arctan2", formula=r"\arg(x + i y)", family="angle", image=(-PI, PI), budget=ANGLE, proven=True)
 def atan2(input: Operand, other: Operand) -> Box:
     """Monotone along every edge of the box, so extreme at corners, unless the box meets the cut.
 
@@ -76,7 +83,7 @@ def atan2(input: Operand, other: Operand) -> Box:
     cut = (y.lower <= 0) & (y.upper >= 0) & (x.lower <= 0)
     # There x = 1 in its place keeps the derivatives at the origin out of the backward pass.
     lower, upper = corners(torch.atan2, y, Box(*(torch.where(cut, 1.0, end) for end in x)))
-    return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), Budget(2), (-PI, PI))
+    return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), ANGLE, (-PI, PI))
 
 
 @rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True)
@@ -86,8 +93,8 @@ def polar(abs: Any, angle: Any) -> Box:
     return join(mul(abs, cos), mul(abs, sin))
 
 
-increasing("deg2rad", formula=r"x \pi / 180", curvature="convex", budget=Budget(2))
-increasing("rad2deg", formula=r"180 x / \pi", curvature="convex", budget=Budget(2))
+increasing("deg2rad", formula=r"x \pi / 180", curvature="convex", budget=Budget(2, cuda=2))
+increasing("rad2deg", formula=r"180 x / \pi", curvature="convex", budget=Budget(2, cuda=2))
 
 # --- hyperbolic functions -----------------------------------------------------------------------------------
 
@@ -104,26 +111,26 @@ def _cosh(x: Tensor) -> Tensor:
     return torch.where(x.abs() > 30, root * 0.5 * root, torch.cosh(x.clamp(-30, 30)))
 
 
-increasing("sinh", formula=r"\sinh x", function=_sinh, budget=Budget(4))
+increasing("sinh", formula=r"\sinh x", function=_sinh, budget=Budget(4, cuda=10))
 piecewise_monotone(
     "cosh", formula=r"\cosh x", critical=(0.0,), function=_cosh, image=(1.0, inf), curvature="convex",
-    budget=Budget(4),
+    budget=Budget(4, cuda=10),
 )  # fmt: skip
-tanh = increasing("tanh", formula=r"\tanh x", image=(-1.0, 1.0), budget=Budget(2))
-increasing("asinh", "arcsinh", formula=r"\operatorname{arsinh} x", budget=Budget(3))
+tanh = increasing("tanh", formula=r"\tanh x", image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+increasing("asinh", "arcsinh", formula=r"\operatorname{arsinh} x", budget=Budget(3, cuda=6))
 increasing(
     "acosh", "arccosh", formula=r"\operatorname{arcosh} x", domain=(1.0, inf), image=(0.0, inf),
-    curvature="concave", budget=Budget(3),
+    curvature="concave", budget=Budget(3, cuda=8),
 )  # fmt: skip
-increasing("atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0, 1.0), budget=Budget(3))
+increasing("atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0, 1.0), budget=Budget(3, cuda=6))
 
 # --- the logistic function and its inverse ------------------------------------------------------------------
 
-sigmoid = increasing("sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0, 1.0), budget=Budget(3))
+sigmoid = increasing("sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0, 1.0), budget=Budget(3, cuda=6))
 
 
 @rule(
-    "logit", formula=r"\log(x / (1 - x))", family="increasing", domain=(0.0, 1.0), budget=Budget(3, input=4),
+    "logit", formula=r"\log(x / (1 - x))", family="increasing", domain=(0.0, 1.0), budget=Budget(3, input=4, cuda=4),
     proven=True,
 )  # fmt: skip
 def logit(input: Box, eps: Any = None) -> Box:
@@ -138,4 +145,4 @@ def logit(input: Box, eps: Any = None) -> Box:
         least = operand(eps, input)
         input = clamp(input, least, sub(as_tensors(operand(1.0, input), input), least))
     l, u = input
-    return widened(Box(torch.logit(l), torch.logit(u)), Budget(3, input=4), at=(l, u))
+    return widened(Box(torch.logit(l), torch.logit(u)), Budget(3, input=4, cuda=4), at=(l, u))

@@ -37,7 +37,7 @@ def _of_distance(function: Any, input: Any, target: Any, reduction: int, *args: 
     """A loss that increases with |input - target|."""
     ends = magnitudes(sub(as_box(input), target))
     lower, upper = (function(end, torch.zeros_like(end), *args, reduction="none") for end in ends)
-    return _reduced(rounded(lower, upper, Budget(relative=3), (0.0, inf)), reduction)
+    return _reduced(rounded(lower, upper, rounding.arithmetic(3), (0.0, inf)), reduction)
 
 
 @rule("smooth_l1_loss", formula=r"\ell_\beta(|x - y|)", family="loss", proven=True, function=F.smooth_l1_loss)

@@ -41,7 +41,7 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     if ord == 1:
         return known
     if ord == 2:
-        return Budget(relative=known.relative + 3, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
+        return rounding.arithmetic(known.relative + 3, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.claim("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
     return Budget(
@@ -215,7 +215,7 @@ def _spread(name: str, x: Any, dim: Dims, keepdim: bool, correction: float) -> B
             "reduce more values, or pass correction=0 (unbiased=False)",
         )
     scale = math.sqrt(degrees)
-    lower, upper = below(found.least / scale, Budget(relative=1)), above(found.most / scale, Budget(relative=1))
+    lower, upper = below(found.least / scale, ONE), above(found.most / scale, ONE)
     lower = torch.clamp(lower, min=0)
     if keepdim:
         return Box(lower, upper)

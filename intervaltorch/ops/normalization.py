@@ -35,7 +35,7 @@ from .moments import deviations, magnitudes, var, vector_norm
 from .reductions import ONE, above, below, mean, size_of_reduction, sum_budget
 from .softmax import sum_of_others
 
-TWO = Budget(relative=1)
+TWO = rounding.arithmetic(1)
 Divisor = Callable[[Tensor], Tensor]
 rsqrt = OPS[torch.rsqrt].enclose
 
@@ -307,7 +307,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
 def _others_budget(n: int, dtype: torch.dtype) -> Budget:
     """The error of a sum of squares made by `sum_of_others`, one more square and a division."""
     known = sum_budget(n + 2, dtype)
-    return Budget(relative=2 * known.relative + 2, absolute=2 * known.absolute)
+    return rounding.arithmetic(2 * known.relative + 2, absolute=2 * known.absolute)
 
 
 @rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)

@@ -31,6 +31,7 @@ def below(y: Tensor, budget: Budget) -> Tensor:
     """A lower bound of the real value of a computed `y` that errs by at most `budget`; `y` itself in nearest mode."""
     if not rounding.outward():
         return y
+    budget = rounding.stated(budget, y)
     # An overflow says that the real value exceeds the largest number, up to the same relative error; NaN says nothing.
     overflow = (budget.relative + 8) * torch.finfo(y.dtype).eps
     return rounding.down(y, rounding.slack(y, budget), overflow)
@@ -41,7 +42,7 @@ def above(y: Tensor, budget: Budget) -> Tensor:
     return -below(-y, budget) if rounding.outward() else y
 
 
-ONE = Budget(relative=0.5)
+ONE = rounding.CORRECTLY_ROUNDED
 """One operation of IEEE 754."""
 
 
@@ -50,7 +51,7 @@ def sum_budget(n: int, dtype: torch.dtype) -> Budget:
     if not rounding.outward():
         return EXACT
     # Relative to the computed sum it is at most γ(n)/(1 - γ(n)) = nu/(1 - 2nu) = γ(2n)/2; twice that is claimed.
-    return Budget(relative=rounding.gamma(2 * (n + 1), dtype) / torch.finfo(dtype).eps, absolute=n)
+    return rounding.arithmetic(rounding.gamma(2 * (n + 1), dtype) / torch.finfo(dtype).eps, absolute=n)
 
 
 def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
@@ -205,7 +206,7 @@ def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
     if rounding.outward():
         n, info = size_of_reduction(input.lower, lower), torch.finfo(lower.dtype)
         error = rounding.gamma(2 * (n + 2), lower.dtype) + info.eps * (8 + 4 * math.log(max(1, n)))
-        budget = Budget(relative=1, absolute=1 + error / info.tiny)
+        budget = rounding.arithmetic(1, absolute=1 + error / info.tiny)
         lower, upper = below(lower, budget), above(upper, budget)
     return Box(lower, upper)
 

@@ -123,7 +123,7 @@ def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x
     odds = _bounds(x, dim, safe)
     lower, upper = function(odds[0]), function(odds[1])
     if rounding.outward():
-        lower, upper = rounding.widen(lower, upper, Budget(relative=6), image)
+        lower, upper = rounding.widen(lower, upper, Budget(relative=6, cuda=8), image)
         lower = torch.where(odds[0] == inf, image[1], lower)
         upper = torch.where(odds[1] == -inf, image[0], upper)
     return Box(lower, upper)

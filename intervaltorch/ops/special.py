@@ -17,9 +17,9 @@ from .arithmetic import absolute
 
 # --- the error function and the normal distribution ---------------------------------------------------------
 
-increasing("erf", formula=r"\operatorname{erf} x", image=(-1.0, 1.0), budget=Budget(2))
-decreasing("erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2))
-increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), budget=Budget(2))
+increasing("erf", formula=r"\operatorname{erf} x", image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+decreasing("erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2, cuda=10))
+increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), budget=Budget(2, cuda=10))
 
 
 def _exp_of_square(x: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -61,7 +61,7 @@ increasing(
 
 piecewise_monotone(
     "entr", formula=r"-x \log x", critical=(1 / math.e,), domain=(0.0, inf), curvature="concave",
-    image=(-inf, math.nextafter(1 / math.e, 1)), limits=(inf, -inf), budget=Budget(3),
+    image=(-inf, math.nextafter(1 / math.e, 1)), limits=(inf, -inf), budget=Budget(3, cuda=3),
 )  # fmt: skip
 
 # --- the sampling function ----------------------------------------------------------------------------------
@@ -77,7 +77,9 @@ def _sinc(x: Tensor) -> Tensor:
     return (1 - 2 * torch.remainder(n, 2)) * torch.sin(pi * (x - n)) / (pi * x)
 
 
-@rule("sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6), image=(-0.21724, 1.0), proven=True)
+@rule(
+    "sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6, cuda=8), image=(-0.21724, 1.0), proven=True
+)
 def sinc(input: Box) -> Box:
     """The hull: even, with its maximum at 0 and ever smaller extremes c_k between k and k + 1, k = 1, 2...
 
@@ -92,7 +94,7 @@ def sinc(input: Box) -> Box:
     "spherical_bessel_j0",
     formula=r"\sin(x) / x",
     family="waves",
-    budget=Budget(6),
+    budget=Budget(6, cuda=8),
     image=(-0.21724, 1.0),
     proven=True,
 )
@@ -108,7 +110,7 @@ def _damped_wave(x: Box, evaluate: Callable[[Tensor], Tensor], half_period: floa
     values = _extremes_of_sinc(a.detach() / half_period, b.detach() / half_period)
     lower = torch.minimum(torch.minimum(at_a, at_b), values.nan_to_num(nan=inf).amin(0))
     upper = torch.maximum(torch.maximum(at_a, at_b), values.nan_to_num(nan=-inf).amax(0))
-    return widened(Box(lower, upper.masked_fill(a == 0, 1.0)), Budget(6), (-0.21724, 1.0))
+    return widened(Box(lower, upper.masked_fill(a == 0, 1.0)), Budget(6, cuda=8), (-0.21724, 1.0))
 
 
 def _filled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
