@@ -48,7 +48,15 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
     dtype = _dtype(x)
     if rounding.accumulating(dtype):
         # In float64 products of float32 numbers are exact and sums nearly so; what is left is one rounding outward.
-        wide = affine(product, in_double(x), in_double(weight), in_double(bias), terms)
+        if (
+            terms <= _SHORT
+            and isinstance(x, Box)
+            and isinstance(weight, Tensor)
+            and isinstance(bias, (Tensor, type(None)))
+        ):
+            wide = _mixed(product, x, weight, bias, terms)
+        else:
+            wide = affine(product, in_double(x), in_double(weight), in_double(bias), terms)
         return Box(*rounding.cast(wide.lower, wide.upper, dtype))
     growth = rounding.gamma(terms + 5, dtype) if rounding.outward() else None
     floor = (2 * terms + 4) * torch.finfo(dtype).tiny if growth is not None else 0.0
@@ -69,6 +77,30 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         radius = product(x_centre.abs(), w_radius, bias_radius) + product(x_radius, w_centre.abs() + w_radius, None)
     if growth is not None:
         _cover_rounding(centre, radius, growth, floor if bias is None else 0.0)
+    return finite(centre - radius, centre + radius)
+
+
+_SHORT = 1024
+"""Up to this number of products to a sum, their float32 rounding adds less than 7e-5 of itself to a radius."""
+
+
+def _mixed(product: Product, x: Box, weight: Tensor, bias: Tensor | None, terms: int) -> Box:
+    """Centre in float64, radius in float32: where rounding is large compared with the box, it is that of the centre.
+
+    As `affine`, with γ of float64 for the centre and of float32 for the radius, which is rounded up to float32.
+    """
+    single, double = torch.finfo(torch.float32), torch.finfo(torch.float64)
+    growth = rounding.gamma(terms + 5, torch.float64)
+    x_centre, reach = _centre_and_radius(in_double(x), growth)
+    x_radius = reach.float()
+    untracked(x_radius).mul_(1 + 2 * single.eps).add_(single.tiny)
+    floor = (2 * terms + 4) * single.tiny
+    centre = product(x_centre, weight.double(), in_double(bias))
+    radius = product(x_radius, weight.abs(), _bias(bias, growth, floor)[1]).double()
+    factor = (1 + rounding.gamma(terms + 5, torch.float32)) * (1 + 64 * single.eps)
+    error = untracked(radius).mul_(factor).add_(untracked(centre).abs(), alpha=2 * double.eps)
+    if bias is None:
+        error.add_(floor)
     return finite(centre - radius, centre + radius)
 
 
@@ -102,8 +134,7 @@ def _centre_and_radius(x: Box, growth: float | None) -> tuple[Tensor, Tensor]:
     centre = torch.lerp(x.lower, x.upper, 0.5)
     radius = x.upper - centre
     if growth is not None:
-        with torch.no_grad():
-            untracked(radius).add_(centre.abs(), alpha=growth).add_(torch.finfo(radius.dtype).tiny)
+        untracked(radius).add_(untracked(centre).abs(), alpha=growth).add_(torch.finfo(radius.dtype).tiny)
     return centre, radius
 
 
@@ -119,11 +150,10 @@ def _bias(bias: Any, growth: float | None, floor: float) -> tuple[Any, Any]:
     return bias, bias.detach().abs().mul_(growth).add_(floor)
 
 
-@torch.no_grad()
 def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, floor: float) -> None:
     """Enlarge a computed radius by the rounding of its own products and of `centre ± radius`."""
     eps = torch.finfo(radius.dtype).eps
-    error = untracked(radius).mul_((1 + growth) * (1 + 64 * eps)).add_(centre.abs(), alpha=2 * eps)
+    error = untracked(radius).mul_((1 + growth) * (1 + 64 * eps)).add_(untracked(centre).abs(), alpha=2 * eps)
     if floor:
         error.add_(floor)
 
