@@ -126,13 +126,20 @@ def mvlgamma(input: Box, p: int) -> Box:
 
 @functools.lru_cache(maxsize=64)
 def _turn_of_sum(p: int) -> float:
-    """The root of Σ ψ(x - i/2), by bisection."""
-    shifts = torch.arange(p, dtype=torch.float64) / 2
+    """The root of Σ ψ(x - i/2), by bisection, in numbers of Python since tensors may be under tracing."""
     low, high = (p - 1) / 2, (p - 1) / 2 + 2.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (low, middle) if float(torch.digamma(middle - shifts).sum()) > 0 else (middle, high)
+        low, high = (low, middle) if sum(_psi(middle - i / 2) for i in range(p)) > 0 else (middle, high)
     return high
+
+
+def _psi(x: float) -> float:
+    """The digamma function by recurrence and four terms of its expansion, within 10^-10."""
+    steps = range(max(0, 10 - math.floor(x)))
+    s = 1 / (x + len(steps)) ** 2
+    far = math.log(x + len(steps)) - math.sqrt(s) / 2 - s * (1 / 12 - s * (1 / 120 - s / 252))
+    return far - sum(1 / (x + k) for k in steps)
 
 
 # --- Hurwitz's zeta function and the derivatives of ψ -----------------------------------------------------------------
@@ -248,15 +255,17 @@ def _regularised(function: Callable[[Tensor, Tensor], Tensor], a: Tensor, x: Ten
 def _errors(ends: tuple[Tensor, Tensor], shapes: tuple[Tensor, Tensor], small: float) -> tuple[Tensor, Tensor]:
     """Errors of torch's incomplete gamma functions in units of eps.
 
-    They are absolute: measured 8 for a <= 20, and up to 0.06 √a from there in float32. In float64 torch's expansion for
-    large a is good to nine digits only, 1.4 million eps. For `small` <= a <= 20 the relative error, 50 eps, says more
-    about small values. Beyond a = 10^6, where nothing was measured, every value is possible.
+    They are absolute, by measurement at 10^7 points up to 54 for a <= 20, and up to 0.3 √a from there in float32. In
+    float64 torch's expansion for large a is good to nine digits only, 1.9 million eps. For `small` <= a <= 20 the
+    relative error, at most 60 + 1.5 |log y| eps, says more about small values y. Beyond a = 10^6, where nothing was
+    measured, every value is possible.
     """
 
     def error(y: Tensor, a: Tensor) -> Tensor:
-        large = 4e6 if y.dtype is torch.float64 else 32 + a.sqrt() / 4
-        bound = torch.where(a <= 20, 32.0, large)
-        bound = torch.where((a >= small) & (a <= 20), torch.minimum(bound, 128 * y), bound)
+        large = 4e6 if y.dtype is torch.float64 else 64 + a.sqrt()
+        relative = y * (128 - 4 * torch.log(y.clamp(torch.finfo(y.dtype).tiny, 1.0)))
+        bound = torch.where(a <= 20, 128.0, large)
+        bound = torch.where((a >= small) & (a <= 20), torch.minimum(bound, relative), bound)
         return torch.where(a > 1e6, 1 / torch.finfo(y.dtype).eps, bound).to(y.dtype)
 
     return error(ends[0], shapes[0]), error(ends[1], shapes[1])

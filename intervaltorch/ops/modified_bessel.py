@@ -62,7 +62,7 @@ increasing(
     "i1", "modified_bessel_i1", formula=r"I_1(x)", function=_unscaled(torch.special.i1, torch.special.i1e),
     budget=Budget(20),
 )  # fmt: skip
-piecewise_monotone("i0e", formula=r"e^{-|x|} I_0(x)", critical=(0.0,), image=(0.0, 1.0), budget=Budget(6))
+piecewise_monotone("i0e", formula=r"e^{-|x|} I_0(x)", critical=(0.0,), image=(0.0, 1.0), budget=Budget(8))
 
 PEAK_OF_I1E = 1.5451272579925426  # the root of I0(x) = (1 + 1/x) I1(x)
 

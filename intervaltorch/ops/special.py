@@ -52,7 +52,7 @@ decreasing(
     "erfcx", formula=r"e^{x^2} \operatorname{erfc} x", function=_erfcx, image=(0.0, inf), curvature="convex",
     budget=Budget(12),
 )  # fmt: skip
-increasing("ndtri", formula=r"\Phi^{-1}(x)", domain=(0.0, 1.0), budget=Budget(6))
+increasing("ndtri", formula=r"\Phi^{-1}(x)", domain=(0.0, 1.0), budget=Budget(8))
 increasing(
     "log_ndtr", formula=r"\log \Phi(x)", function=_log_ndtr, image=(-inf, 0.0), curvature="concave", budget=Budget(12)
 )

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from intervaltorch import DomainError, IntervalTensor, UnsupportedOpError, rounding, testing
+from intervaltorch.ops.gamma import _turn_of_sum
 from tests.exact import assert_contains_exact_values, assert_sharp, random_boxes
 
 inf = math.inf
@@ -137,3 +138,11 @@ def test_incomplete_gamma_at_the_edge(name):
         ].all()
     with pytest.raises(DomainError, match=r"\(0, 0\)"):
         function(IntervalTensor.point(torch.zeros(1)), torch.zeros(1))
+
+
+@pytest.mark.parametrize("p", [1, 2, 5, 12])
+def test_turn_of_the_multivariate_gamma_function(p):
+    def slope(x):
+        return sum(mpmath.digamma(x - mpmath.mpf(i) / 2) for i in range(p))
+
+    assert slope(_turn_of_sum(p) - 1e-8) < 0 < slope(_turn_of_sum(p) + 1e-8)
