@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from math import inf
@@ -186,21 +187,37 @@ def _register(name: str, shifted: bool = False) -> None:
         ends = (torch.as_tensor(end, dtype=torch.float64) for end in (*box, *degrees))
         lower, upper, least, most = torch.broadcast_tensors(*ends)
         least, most = (end.detach().trunc().clamp(min=-1) for end in (least, most))
-        if bool((most > HIGHEST).any()):
-            raise UnsupportedOpError(f"no interval rule for {name} of a degree above {HIGHEST}, here {most.max()}")
+        values = _degrees(name, n, least, most)
         if shifted:
             wide = Box(2 * lower - 1, 2 * upper - 1)
             lower, upper = widened(wide) if rounding.outward() else wide
         low, high = torch.full_like(lower, inf), torch.full_like(lower, -inf)
-        for value in range(int(least.min()), int(most.max()) + 1) if low.numel() else ():
+        for value in values:
             here = (least <= value) & (value <= most)
-            if bool(here.any()):
-                one = _enclose(name, value, Box(lower, upper))
-                low = torch.where(here, torch.minimum(low, one.lower), low)
-                high = torch.where(here, torch.maximum(high, one.upper), high)
+            one = _enclose(name, value, Box(lower, upper))
+            low = torch.where(here, torch.minimum(low, one.lower), low)
+            high = torch.where(here, torch.maximum(high, one.upper), high)
         low, high = rounding.cast(low, high, kind if kind.is_floating_point else torch.get_default_dtype())
         largest = torch.where((lower >= -1) & (upper <= 1), KINDS[name].largest(most.clamp(min=0)), inf).to(low.dtype)
         return Box(torch.maximum(low, -largest), torch.minimum(high, largest))
+
+
+def _degrees(name: str, n: Any, least: Tensor, most: Tensor) -> list[int]:
+    """The degrees that occur; those of a number are found without reading tensors, which tracing forbids."""
+    if isinstance(n, (int, float)):
+        values = [max(math.trunc(n), -1)]
+    elif not most.numel():
+        return []
+    else:
+        limit = HIGHEST + 1  # infinite degrees are refused, too
+        span = range(int(least.clamp(max=limit).min()), int(most.clamp(max=limit).max()) + 1)
+        values = [value for value in span if bool(((least <= value) & (value <= most)).any())]
+    if values[-1] > HIGHEST:
+        raise UnsupportedOpError(
+            f"no interval rule for {name} of a degree above {HIGHEST}",
+            "pass smaller degrees, or a narrower box of them",
+        )
+    return values
 
 
 for _name in KINDS:
