@@ -49,12 +49,23 @@ def assert_contains_exact_values(function, exact, boxes, *others, samples=6, dig
                 assert low <= value <= high, f"{x} has the value {value}, outside [{low!r}, {high!r}]"
 
 
-def assert_sharp(function, boxes, *, count=4000, slack=1e-3):
-    """Compare bounds of nearest mode with the extremes found on a fine grid: they exceed its range by a small part."""
+def assert_hull(function, boxes, *, count=4000, slack=1e-3):
+    """Compare bounds of nearest mode with the range found on a fine grid: they contain it and exceed it by little.
+
+    Args:
+        function: of torch.
+        boxes: of shape `(n,)`.
+        count: points of the grid.
+        slack: what the bounds may exceed the range by, relative to its width.
+    """
     result = function(boxes)
     t = torch.linspace(0, 1, count, dtype=boxes.dtype)[:, None]
-    values = function(IntervalTensor.point(boxes.lower + t * (boxes.upper - boxes.lower))).lower
+    points = torch.minimum(boxes.lower + t * (boxes.upper - boxes.lower), boxes.upper)
+    values = function(IntervalTensor.point(points)).lower
     low, high = values.amin(0), values.amax(0)
-    room = slack * (high - low) + 64 * torch.finfo(boxes.dtype).eps * (1 + high.abs() + low.abs())
+    rounding_error = 64 * torch.finfo(boxes.dtype).eps * (1 + high.abs() + low.abs())
+    assert bool((result.lower <= low + rounding_error).all()), "the lower bound is above a value"
+    assert bool((result.upper >= high - rounding_error).all()), "the upper bound is below a value"
+    room = slack * (high - low) + rounding_error
     assert bool((result.lower >= low - room).all()), "the lower bound is loose"
     assert bool((result.upper <= high + room).all()), "the upper bound is loose"
