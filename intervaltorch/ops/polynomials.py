@@ -9,7 +9,8 @@ inside.
 rounding of the coefficients, and the error of $P_n$ is $\sum_k G_{nk} \delta_k$, where G obeys the recurrence from step
 k on. For Chebyshev's kinds $G_{nk} = U_{n-k}(x)$, at most $U_{n-k}(\max(1, |x|))$, which also holds for Legendre: for
 x >= 1 because its coefficients are smaller, for |x| < 1 by numerical comparison up to the highest degree. For the
-others the recurrence is run with all terms positive.
+others the recurrence is run with all terms positive; for Laguerre and x >= 0 $G_{nk} \le (n - k) e^{x/2}$, too, by
+numerical comparison.
 """
 
 from __future__ import annotations
@@ -107,11 +108,11 @@ def _error(kind: Kind, n: int, x: Tensor) -> Tensor:
     for k in range(n):
         a, b, c = map(float, kind.step(k))
         local = 4 * ((abs(a) * size + abs(b)) * here.abs() + c * before.abs())
-        if kind.stable:
-            total = total + growth[n - k] * local
-        else:
-            previous, error = error, (abs(a) * size + abs(b)) * error + c * previous + local
+        total = total + (growth[n - k] if kind.stable else n - k) * local
+        previous, error = error, (abs(a) * size + abs(b)) * error + c * previous + local
         before, here = here, (a * x + b) * here - c * before
+    if kind.leading < 0:  # Laguerre
+        error = torch.where(x < 0, error, torch.fmin(error, total * torch.exp(x / 2)))  # 0 times infinity is no bound
     return (total if kind.stable else error) * 1.01 + here.abs()
 
 

@@ -158,3 +158,13 @@ def test_errors_of_legendre_grow_no_faster_than_chebyshev():
         for k in range(start + 1, HIGHEST):
             before, here = here, (2 * k + 1) / (k + 1) * x * here - k / (k + 1) * before
             assert float(here.abs().max()) <= k - start + 1
+
+
+def test_errors_of_laguerre_grow_no_faster_than_stated():
+    """The other numerical step: |G| <= (n - k) e^(x/2) for x >= 0."""
+    x = torch.cat([torch.linspace(0, 5, 1001), torch.linspace(5, 300, 4001)]).double()
+    for start in range(HIGHEST):
+        before, here = torch.zeros_like(x), torch.ones_like(x)
+        for k in range(start + 1, HIGHEST):
+            before, here = here, (2 * k + 1 - x) / (k + 1) * here - k / (k + 1) * before
+            assert bool((here.abs() <= (k - start + 1) * torch.exp(x / 2)).all())
