@@ -5,8 +5,9 @@ effectiveness of interval bound propagation*, eq. 6), which is the hull for a fi
 $|AB - A_c B_c| \le |A_c| B_r + A_r (|B_c| + B_r)$ (Rump 1999, *Fast and parallel interval arithmetic*, theorem 2.5), at
 most 1.5 times as wide as the hull.
 
-Outward, with n products to a sum and $G = \gamma_{n+5}$: the computed centre errs by at most $\gamma_{n+1}(|W||c| + |b|)$
-in whatever order it is summed, so the radius $r + G|c|$, which also reaches both ends from a rounded midpoint, and the
+Outward, with n products to a sum and $G = \gamma_{n+5}$: the computed centre errs by at most
+$\gamma_{n+1}(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$,
+which also reaches both ends from a rounded midpoint, and the
 bias radius $G|b|$ account for it; the radius product errs relatively by at most G, and n products of at most `tiny`
 underflow. The proof is in the documentation, *Rounding and the guarantee*; the steps named here are its steps.
 """
