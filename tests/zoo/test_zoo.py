@@ -1,11 +1,14 @@
 """The models of the zoo, one test each: `python -m pytest tests/zoo` (`make test-zoo` installs what they need)."""
 
+import importlib.util
+
 import pytest
 
-pytest.importorskip("timm")
-pytest.importorskip("transformers")
-
 from .table import MODELS, REFUSED, run
+
+pytestmark = pytest.mark.skipif(
+    not all(map(importlib.util.find_spec, ("timm", "transformers"))), reason="make test-zoo installs timm, transformers"
+)
 
 
 @pytest.mark.parametrize("model", MODELS)
