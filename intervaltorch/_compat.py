@@ -11,27 +11,35 @@ from typing import Any
 import torch
 import torch._functorch.vmap
 from torch._decomp import decomposition_table
+from torch._subclasses.fake_tensor import UnsupportedFakeTensorException
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.overrides import enable_reentrant_dispatch, redispatch_function
 from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = [
     "autocasting",
     "called_by_backward_hooks",
+    "called_by_tracer",
     "called_by_vmap",
     "decomposition",
     "enable_reentrant_dispatch",
     "inside_custom_function",
     "is_aten",
+    "jit_tracing",
+    "leaving_vmap",
     "make_wrapper",
     "out_of_place",
     "overload_packet",
     "plain_tensors_only",
     "readable",
     "redispatch_function",
+    "scripted",
+    "scripted_autodiff",
     "stft_kernel",
     "tracing",
     "tree_leaves",
     "tree_map",
+    "untraceable",
     "vmapping",
     "without_torch_function",
 ]
@@ -106,8 +114,8 @@ def vmapping() -> bool:
 
 
 def readable(x: torch.Tensor) -> bool:
-    """Whether a plain tensor's values can be looked at: not on the meta device, nor under export, compile, vmap."""
-    return not (x.is_meta or torch.compiler.is_compiling() or vmapping())
+    """Whether a plain tensor's values can be looked at: not on the meta device, nor under export, compile, make_fx, vmap."""
+    return not (x.is_meta or torch.compiler.is_compiling() or vmapping() or get_proxy_mode() is not None)
 
 
 def called_by_vmap() -> bool:
@@ -116,6 +124,55 @@ def called_by_vmap() -> bool:
     It is the only question that vmap asks of every tensor that it is about to take apart.
     """
     return sys._getframe(2).f_code.co_filename == torch._functorch.vmap.__file__
+
+
+def leaving_vmap() -> bool:
+    """Whether the caller of the caller of the caller is `torch.vmap`, putting the batch back into what it returns."""
+    return sys._getframe(3).f_code.co_name == "_remove_batch_dim"
+
+
+def scripted(function: Any) -> bool:
+    """Whether a callable is a method of a scripted or traced module."""
+    return isinstance(function, torch._C.ScriptMethod)
+
+
+def scripted_autodiff(function: Any) -> bool:
+    """Whether C++ detaches a tensor straight below a frame of the user's, or of a scripted module, where grad is on.
+
+    TorchScript does that to what enters and leaves a subgraph that it differentiates in its own way. So does autograd
+    with an output that it saves, but that one requires grad.
+    """
+    if function is not torch.ops.aten.detach.default or not torch.is_grad_enabled():
+        return False
+    frame = sys._getframe(3)
+    if frame.f_code is redispatch_function.__code__:
+        return scripted(frame.f_locals["func"])
+    return not frame.f_code.co_filename.startswith(_TORCH)
+
+
+_TORCH = torch.__path__[0]
+
+
+def jit_tracing() -> bool:
+    """Whether `torch.jit.trace` is recording; the public question costs three times as much."""
+    return torch._C._is_tracing()
+
+
+def called_by_tracer() -> bool:
+    """Whether the caller of the caller describes a tensor to a tracer, which replaces it by one without values."""
+    return sys._getframe(2).f_code.co_filename.endswith("meta_utils.py")
+
+
+def untraceable(reason: str) -> Exception:
+    """The error by which a tensor tells a tracer of torch that it cannot be recorded.
+
+    For Dynamo it is a graph break: the program then runs as it is, unless the whole graph was asked for. Dynamo is
+    told to leave the library's own code alone, too.
+    """
+    dynamo = sys.modules.get("torch._dynamo.trace_rules")
+    if dynamo is not None:
+        dynamo.add(__package__)
+    return UnsupportedFakeTensorException(reason)
 
 
 def called_by_backward_hooks() -> bool:

@@ -6,6 +6,7 @@ to a decomposition of torch; or it is refused by name. The class of interval ten
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import itertools
 import warnings
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from . import _compat, rounding
-from ._escapes import remedy
+from ._escapes import remedy, traced
 from ._registry import OPS, Box, Spelling, in_place, spelled
 from .errors import GradientWarning, UnprovenOpError, UnsupportedOpError
 
@@ -27,6 +28,8 @@ __all__ = ["dispatch", "dispatch_aten"]
 
 def dispatch(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Answer `function(*args, **kwargs)` for arguments of which some are instances of `cls`."""
+    if _compat.jit_tracing():
+        raise traced()
     spelling = OPS.get(function)
     if spelling is None:
         spelling = OPS.get(_compat.overload_packet(function))
@@ -37,7 +40,20 @@ def dispatch(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str
 
 def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Answer an ATen call that a C++ kernel made on intervals: by a rule or a decomposition of torch."""
+    if _compat.scripted_autodiff(function) and not args[0].requires_grad:
+        warnings.warn(
+            "TorchScript differentiates what it has optimised by itself: the bounds are right, but no gradient flows"
+            " through them. Leave the program unscripted, or keep torch.jit.optimized_execution(False) from its first"
+            " call on.",
+            GradientWarning,
+            stacklevel=3,
+        )
     spelling = OPS.get(function.overloadpacket)
+    if _compat.leaving_vmap():
+        raise UnsupportedOpError(
+            "torch.vmap cannot put boxes together again",
+            "return bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
+        )
     if spelling is None and remedy(function):
         raise unsupported(cls, function, args, kwargs)
     if _compat.vmapping():
@@ -239,8 +255,11 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
         raise unsupported(cls, function, args, kwargs)
     if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
         raise _no_place(function, args, kwargs)
+    # Once optimised, a scripted module differentiates itself, and the bounds lose the gradients of its parameters.
+    plainly = torch.jit.optimized_execution(False) if _compat.scripted(function) else contextlib.nullcontext()
     try:
-        result = _compat.redispatch_function(function, types, _as_points(cls, args), _as_points(cls, kwargs))
+        with plainly:
+            result = _compat.redispatch_function(function, types, _as_points(cls, args), _as_points(cls, kwargs))
     except UnsupportedOpError as error:
         raise _as_called(cls, error, function, args, kwargs) from error
     except SystemError as error:  # some kernels, such as gru's, lose an exception that is raised inside them

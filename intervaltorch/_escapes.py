@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from .errors import EscapeError
+from . import _compat
+from .errors import EscapeError, UnsupportedOpError
 
-__all__ = ["Refusals", "escape", "remedy"]
+__all__ = ["Refusals", "escape", "remedy", "traced"]
 
 _TAKE_A_BOUND = "take a bound first: Y.lower, Y.upper or Y.center are plain tensors"
 
@@ -14,6 +15,22 @@ _TAKE_A_BOUND = "take a bound first: Y.lower, Y.upper or Y.center are plain tens
 def escape(what: str) -> EscapeError:
     """The error for an attempt to read a box as raw values."""
     return EscapeError(f"{what} would turn a box into raw values and lose a bound", _TAKE_A_BOUND)
+
+
+def traced() -> UnsupportedOpError:
+    """The error under `torch.jit.trace`, which would freeze what a rule decides by looking at values."""
+    return UnsupportedOpError(
+        "torch.jit.trace cannot record boxes",
+        "trace the model on a plain example and call what that returns on boxes",
+        "or record a function of bounds: torch.export.export(module, (X.lower, X.upper), strict=False)",
+    )
+
+
+_RECORD_BOUNDS = (
+    "torch.compile, torch.export and torch.cond cannot record a box. Record a function of its bounds:"
+    " torch.export.export(module, (X.lower, X.upper), strict=False) where module.forward makes IntervalTensor(lower,"
+    " upper) and returns bounds; torch.compile takes what .module() of that returns"
+)
 
 
 class Refusals:
@@ -25,6 +42,21 @@ class Refusals:
             "`value in box` is ambiguous", "X.contains(value) says which entries contain it",
             "(X == value).any() compares entries, three-valued",
         )  # fmt: skip
+
+    def untyped_storage(self) -> NoReturn:
+        """Refuse: a box is not one block of memory.
+
+        Raises:
+            EscapeError: if a program asks.
+            Exception: if a tracer of torch asks, its own kind; see `untraceable`.
+        """
+        if _compat.called_by_tracer():
+            raise _compat.untraceable(_RECORD_BOUNDS)
+        raise escape("untyped_storage()")
+
+    def _is_view(self) -> bool:
+        """Always False: bounds may be views; the box itself has no memory, and so no base to be described by."""
+        return False
 
 
 _RAISES = "Raises:\n    EscapeError: always."
@@ -41,7 +73,7 @@ def _refuse(name: str) -> Any:
 
 for _name in (
     "__complex__", "__array__", "__dlpack__", "__dlpack_device__", "numpy", "data_ptr", "const_data_ptr", "storage",
-    "untyped_storage", "_typed_storage",
+    "_typed_storage",
 ):  # fmt: skip
     setattr(Refusals, _name, _refuse(_name))
 

@@ -12,7 +12,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from . import _compat, rounding
 from ._autograd import Gradients
 from ._dispatch import dispatch, dispatch_aten
-from ._escapes import Refusals, escape
+from ._escapes import Refusals, escape, traced
 from ._numpy import apply_ufunc
 from ._printing import format_box, format_interval
 from ._registry import Box
@@ -58,14 +58,19 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
     _box: Box
 
     @staticmethod
-    def __new__(cls, lower: Any, upper: Any) -> IntervalTensor:
+    def __new__(cls, lower: Any, upper: Any = None) -> IntervalTensor:
         """Validate and copy the bounds, so that they share memory with nobody."""
+        if upper is None:
+            raise TypeError(
+                "a box has two bounds: IntervalTensor(lower, upper); IntervalTensor.point(x) contains x alone;"
+                " X.clone() copies a box"
+            )
         lower = check_plain(lower, "lower", "hull(X, Y) is the smallest box around two")
         upper = check_plain(upper, "upper", "hull(X, Y) is the smallest box around two")
         check_bounds(lower, upper)
         return cls._wrap(Box(lower.clone(), upper.clone()))
 
-    def __init__(self, lower: Any, upper: Any) -> None:
+    def __init__(self, lower: Any, upper: Any = None) -> None:
         """Accept the arguments of `__new__`."""
 
     @classmethod
@@ -75,6 +80,8 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         Both bounds of a box have memory of their own and are laid out alike. So a shape operation gives a view of both
         or a copy of both, and what is written into one box reaches both bounds of every view of it.
         """
+        if _compat.jit_tracing():
+            raise traced()
         lower, upper = box.lower, box.upper
         if lower is upper:
             box = Box(lower, lower.clone())

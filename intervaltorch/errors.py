@@ -22,7 +22,7 @@ class IntervalError(Exception):
     """
 
     def __init__(self, headline: str, *details: str) -> None:
-        super().__init__(headline)
+        super().__init__(headline, *details)
         self.headline = headline
         self.details = list(details)
         self.module_path: str | None = None
