@@ -1,4 +1,4 @@
-"""Models that torch recorded: scripted, traced, exported and fx modules run on boxes; boxes themselves are not recorded."""
+"""Models that torch recorded (scripted, traced, exported, fx) run on boxes; boxes themselves are not recorded."""
 
 import warnings
 
