@@ -114,7 +114,7 @@ def vmapping() -> bool:
 
 
 def readable(x: torch.Tensor) -> bool:
-    """Whether a plain tensor's values can be looked at: not on the meta device, nor under export, compile, tracing or vmap."""
+    """Whether a plain tensor's values can be read: not on the meta device, nor under export, compile, tracing, vmap."""
     return not (x.is_meta or torch.compiler.is_compiling() or vmapping() or get_proxy_mode() is not None)
 
 

@@ -1,6 +1,6 @@
 """Gamma functions: their logarithms and derivatives, the incomplete ones, and Hurwitz's zeta function.
 
-Budgets are at least twice the worst error measured against values of high precision.
+Budgets are at least 1.4 times the worst error measured against values of high precision.
 """
 
 from __future__ import annotations
