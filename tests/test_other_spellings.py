@@ -158,6 +158,13 @@ ELSEWHERE = {
     "_fft_c2r": "the same",
     "_conj": "of complex numbers only: tests/ops/test_complex.py",
     "istft": "tests/ops/test_fourier.py",
+    "_linalg_det": "the kernel of torch.linalg.det: tests/ops/test_solving.py",
+    "_linalg_slogdet": "the kernel of torch.linalg.slogdet: tests/ops/test_solving.py",
+    "_linalg_solve_ex": "the kernel of torch.linalg.solve: tests/ops/test_solving.py",
+    "_linalg_eigh": "the kernel of torch.linalg.eigvalsh: tests/ops/test_solving.py",
+    "_linalg_svd": "the kernel of torch.linalg.svdvals: tests/ops/test_solving.py",
+    "view_as_complex_copy": "below",
+    "view_as_real_copy": "below",
     "__setitem__": "tests of writing by index",
     "_local_scalar_dense": "a question with a Python answer: test_control_flow.py",
     "is_nonzero": "a question with a Python answer: test_control_flow.py",
@@ -181,6 +188,15 @@ def test_contract(function, inputs):
         testing.check_sound(function, *inputs)
         testing.check_result(function, *inputs)
         testing.check_nested(function, *inputs)
+
+
+def test_copies_of_complex_views():
+    pairs = ball(3, 2)
+    numbers = torch.view_as_complex_copy(pairs)
+    assert torch.equal(numbers.lower, torch.view_as_complex(pairs.lower))
+    assert torch.equal(numbers.upper, torch.view_as_complex(pairs.upper))
+    back = torch.view_as_real_copy(numbers)
+    assert torch.equal(back.lower, pairs.lower) and torch.equal(back.upper, pairs.upper)
 
 
 def test_every_op_of_the_table_is_tested():
