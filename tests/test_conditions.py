@@ -51,7 +51,7 @@ REFUSALS = [
     ),
     (
         "everything",
-        lambda: changed(torch.backends, "fp32_precision", "bf16"),
+        lambda: torch.backends.flags(fp32_precision="bf16"),
         lambda: X.mean(),
         r'fp32_precision = "ieee"',
     ),
