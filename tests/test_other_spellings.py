@@ -71,6 +71,7 @@ CASES = [
     (private.replication_pad2d, (ball(1, 1, 3, 3), [1, 2, 0, 1])),
     (private.replication_pad3d, (ball(1, 1, 2, 3, 3), [1, 2, 0, 1, 1, 1])),
     (private._pad_circular, (ball(1, 1, 3, 3), [1, 2, 0, 1])),
+    (torch.native_channel_shuffle, (ball(1, 4, 2, 2), 2)),
     (private.binary_cross_entropy, (box([0.2, 0.5], [0.3, 0.9]), torch.tensor([0.0, 0.7]), None, 1)),
     (aten.binary_cross_entropy, (box([0.2, 0.5], [0.3, 0.9]), torch.tensor([0.0, 0.7]), None, 2)),
     (private.huber_loss, (ball(3), plain(3), 1, 0.5)),

@@ -48,6 +48,7 @@ def extremes(
         place, value = far(k.clamp(min=KNOWN + 1.0))
         place = torch.where(k <= KNOWN, places[known], place)
         value = torch.where(k <= KNOWN, heights[known], value)
+        # The margins exceed the errors of `place`, so that no extreme inside is missed.
         inside = (k >= 1) & (place * (1 + 1e-13) >= a) & (place * (1 - 1e-13) <= b)
         high = (k % 2 == 1) == odd_is_high
         lowest = torch.where(inside & ~high, torch.minimum(lowest, value), lowest)

@@ -136,6 +136,7 @@ def airy_ai(x: Box) -> Box:
     box = Box(torch.minimum(torch.minimum(at_l, at_u), lowest), torch.maximum(torch.maximum(at_l, at_u), highest))
     if rounding.outward():
         box = _rounded(box, Box(l.detach(), u.detach()))
+        # The true modulus is smaller than this one, by 10.4.78: the factor is for the rounding of the power.
         limit = torch.where(a > EDGE, modulus * (1 + 1e-9), inf)
         box = Box(torch.maximum(box.lower, -limit), torch.minimum(box.upper, limit))
     return Box(*rounding.cast(box.lower, box.upper, x.lower.dtype))

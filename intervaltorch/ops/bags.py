@@ -10,6 +10,7 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from .._undecided import Undecided
+from ..errors import UnsupportedOpError
 from ._boxes import as_box, both
 from ._families import rule
 from .arithmetic import mul
@@ -33,27 +34,38 @@ def embedding_bag(
         )
 
     _, bags, sizes, places = lookup(table.lower)
+    # Not `sizes`: torch leaves those of sums without gradients unset.
+    lengths = _lengths(offsets, len(indices), include_last_offset)
+    longest = max(1, int(lengths.max())) if rounding.outward() and len(lengths) else 1
     if mode == 2:
         chosen = bool((table.lower == table.upper).all())
         values = both(lambda t: lookup(t)[0], table)
         return values, bags, sizes, places if chosen else Undecided(places, "embedding_bag")
-    terms = int(sizes.max()) if rounding.outward() and sizes.numel() else 1
     if per_sample_weights is None:
-        return summed(lambda t: lookup(t)[0], table, terms), bags, sizes, places
-    count = len(offsets) - int(include_last_offset)
-    owner = (
-        torch.searchsorted(offsets[:count].contiguous(), torch.arange(len(indices), device=indices.device), right=True)
-        - 1
-    )
+        return summed(lambda t: lookup(t)[0], table, longest), bags, sizes, places
+    owner = torch.repeat_interleave(lengths)
     factors = both(lambda t: t.unsqueeze(-1), as_box(per_sample_weights))
     rows = mul(both(lambda t: t[indices], table), factors)
     if padding_idx is not None:  # negative ones count from the end
         padding = (indices == padding_idx % len(table.lower)).unsqueeze(-1)
         rows = both(lambda t: t.masked_fill(padding, 0.0), rows)
-    empty = torch.zeros(count, table.lower.shape[1], dtype=rows.lower.dtype, device=rows.lower.device)
-    # Rows that meet in one bag: at most all of them.
-    longest = int(torch.bincount(owner).max()) if len(owner) else 1
+    empty = rows.lower.new_zeros(len(lengths), table.lower.shape[1])
     return summed(lambda t: empty.index_add(0, owner, t), rows, longest), bags, sizes, places
+
+
+def _lengths(offsets: Tensor, count: int, include_last_offset: bool) -> Tensor:
+    """How many of `count` indices each bag has.
+
+    Raises:
+        UnsupportedOpError: if indices come after the last bag, which torch leaves out in float32 but not in float64.
+    """
+    if include_last_offset and int(offsets[-1]) != count:
+        raise UnsupportedOpError(
+            f"embedding_bag with {count} indices, the last bag ending at {int(offsets[-1])}, has no interval rule",
+            "torch adds the indices after it in some dtypes only: pass input[:offsets[-1]]",
+        )
+    ends = offsets if include_last_offset else torch.cat([offsets, offsets.new_tensor([count])])
+    return ends[1:] - ends[:-1]
 
 
 # --- places in a sorted sequence --------------------------------------------------------------------------------------

@@ -165,7 +165,7 @@ def _enclose(name: str, n: int, x: Box) -> Box:
     at_l, at_u = _enclose_value(kind, n, l), _enclose_value(kind, n, u)
     lower, upper = torch.minimum(at_l.lower, at_u.lower), torch.maximum(at_l.upper, at_u.upper)
     for place, value in _extremes(name, n) if n > 1 else ():
-        margin = 1e-12 * max(abs(place), 1.0)
+        margin = 1e-12 * max(abs(place), 1.0)  # more than the error of `place`: no extreme inside is missed
         inside = (l <= place + margin) & (u >= place - margin)
         room = 4 * EPS * abs(value) if rounding.outward() else 0.0
         lower = torch.where(inside, lower.clamp(max=value - room), lower)

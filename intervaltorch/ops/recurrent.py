@@ -23,7 +23,6 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import OPS, Box
-from ..rounding import Budget
 from ._boxes import as_box, both, lower_of, map_boxes, unbounded, untracked, upper_of
 from ._families import rule
 from ._operands import operand, widened
@@ -97,7 +96,7 @@ def _between(z: Box, n: Box, h: Box) -> Box:
     with torch.no_grad():
         sizes = [torch.maximum(a.abs(), b.abs()) for a, b in zip(n, h, strict=True)]
         least, greatest = torch.minimum(n.lower, h.lower), torch.maximum(n.upper, h.upper)
-    box = widened(box, Budget(relative=0.5, input=1.5, absolute=2), at=(sizes[0], sizes[1]))
+    box = widened(box, rounding.arithmetic(0.5, input=1.5, absolute=2), at=(sizes[0], sizes[1]))
     return _within(box, least, greatest)
 
 

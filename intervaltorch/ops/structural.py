@@ -25,7 +25,7 @@ _SHAPES = (
     "vstack", "dstack", "column_stack", "row_stack", "block_diag", "tril", "triu", "diag", "diagonal",
     "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous", "alias",
     "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
-    "resolve_conj", "resolve_neg",
+    "native_channel_shuffle", "resolve_conj", "resolve_neg",
     "imag", "view_as_real", "view_as_complex", "complex", "slice", "slice_inverse", "narrow_copy", "pin_memory",
 )  # fmt: skip
 
