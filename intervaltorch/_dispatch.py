@@ -20,6 +20,7 @@ from torch import Tensor
 
 from . import _compat, rounding
 from ._escapes import remedy, traced
+from ._messages import as_called, explain, no_place, unsupported
 from ._registry import OPS, Box, Spelling, in_place, spelled
 from .errors import GradientWarning, UnprovenOpError, UnsupportedOpError
 
@@ -55,7 +56,7 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
             "return bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
         )
     if spelling is None and remedy(function):
-        raise unsupported(cls, function, args, kwargs)
+        raise unsupported(function, args, kwargs)
     if _compat.vmapping():
         raise UnsupportedOpError(
             f"{spelled(function)} cannot run on a box under torch.vmap",
@@ -69,7 +70,7 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
         functional = _compat.out_of_place(function) if in_place(function.overloadpacket) else None
         if functional is not None:
             if not isinstance(args[0], cls):
-                raise _no_place(function, args, kwargs)
+                raise no_place(function, args, kwargs)
             # As in `_run_in_place`: what is saved for the backward pass must not be what is overwritten.
             target: Any = args[0]
             result = functional(target.clone(), *args[1:], **kwargs)
@@ -80,7 +81,7 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
             result = decomposed(*_as_points(cls, args), **_as_points(cls, kwargs))
             if result is not NotImplemented:
                 return result
-    raise unsupported(cls, function, args, kwargs)
+    raise unsupported(function, args, kwargs)
 
 
 def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -103,11 +104,11 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
         return _run_in_place(cls, spelling, args, kwargs)
     boxes = [arg._box if type(arg) is cls else unwrap(cls, arg) for arg in args]  # type: ignore[attr-defined]
     named = {name: unwrap(cls, value) for name, value in kwargs.items()} if kwargs else kwargs
-    enclose = _rule_for(cls, spelling, (boxes, named), args, kwargs)
+    enclose = _rule_for(spelling, (boxes, named), args, kwargs)
     try:
         result = enclose(*boxes, **named)
     except TypeError as error:
-        raise _explain(cls, error, spelling, args, kwargs) from error
+        raise explain(error, spelling, args, kwargs) from error
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
 
 
@@ -133,13 +134,13 @@ def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[b
     return bool(rest.pop("inplace", False)), args, rest
 
 
-def _rule_for(cls: type, spelling: Spelling, values: Any, args: tuple, kwargs: dict[str, Any]) -> Callable[..., Any]:
+def _rule_for(spelling: Spelling, values: Any, args: tuple, kwargs: dict[str, Any]) -> Callable[..., Any]:
     """The rule for these arguments: complex numbers have one of their own, or are refused by name."""
     if not _has_complex(values):
         return spelling.enclose
     if spelling.op.complex is not None:
         return spelling.op.complex(spelling.enclose)
-    refusal = unsupported(cls, spelling.function, args, kwargs)
+    refusal = unsupported(spelling.function, args, kwargs)
     refusal.headline = f"the interval rule of {spelled(spelling.function)} is for real numbers"
     refusal.details[1:] = ["bound the parts: x.real, x.imag and x.abs() are boxes of real numbers"]
     raise refusal
@@ -168,7 +169,7 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
     name = None if args else "self" if "self" in kwargs else "input"
     target = args[0] if name is None else kwargs[name]
     if not isinstance(target, cls):
-        raise _no_place(spelling.function, args, kwargs)
+        raise no_place(spelling.function, args, kwargs)
     box: Box = target._box  # type: ignore[attr-defined]
     clones: dict[int, Box] = {}
     if torch.is_grad_enabled():
@@ -176,11 +177,11 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
         clones[id(box)] = Box(box.lower.clone(), box.upper.clone())
     boxes = [unwrap(cls, arg, clones) for arg in args]
     named = {key: unwrap(cls, value, clones) for key, value in kwargs.items()}
-    enclose = _rule_for(cls, spelling, (boxes, named), args, kwargs)
+    enclose = _rule_for(spelling, (boxes, named), args, kwargs)
     try:
         result = enclose(*boxes, **named)
     except TypeError as error:
-        raise _explain(cls, error, spelling, args, kwargs) from error
+        raise explain(error, spelling, args, kwargs) from error
     write(box, result)
     return target
 
@@ -250,20 +251,20 @@ def wrap(cls: type, value: Any) -> Any:
 def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Run the function's own body or kernel on the intervals; each call inside comes back to the dispatcher."""
     if not callable(function) or _returns_raw_values(function):
-        raise unsupported(cls, function, args, kwargs)
+        raise unsupported(function, args, kwargs)
     if remedy(function):
-        raise unsupported(cls, function, args, kwargs)
+        raise unsupported(function, args, kwargs)
     if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
-        raise _no_place(function, args, kwargs)
+        raise no_place(function, args, kwargs)
     # Once optimised, a scripted module differentiates itself, and the bounds lose the gradients of its parameters.
     plainly = torch.jit.optimized_execution(False) if _compat.scripted(function) else contextlib.nullcontext()
     try:
         with plainly:
             result = _compat.redispatch_function(function, types, _as_points(cls, args), _as_points(cls, kwargs))
     except UnsupportedOpError as error:
-        raise _as_called(cls, error, function, args, kwargs) from error
+        raise as_called(error, function, args, kwargs) from error
     except SystemError as error:  # some kernels, such as gru's, lose an exception that is raised inside them
-        raise unsupported(cls, function, args, kwargs) from error
+        raise unsupported(function, args, kwargs) from error
     return _rewrap(cls, result, args)
 
 
@@ -300,66 +301,6 @@ def _rewrap(cls: type, result: Any, args: tuple) -> Any:
 
 def _returns_raw_values(function: Any) -> bool:
     return getattr(function, "__name__", "") in ("__set__", "__delete__")
-
-
-# --- errors -----------------------------------------------------------------------------------------------------------
-
-
-def describe(value: Any) -> str:
-    """Say kinds and shapes of arguments, for messages."""
-    if isinstance(value, Tensor):
-        shape = ", ".join(map(str, value.shape))
-        return f"{type(value).__name__}({shape}) {str(value.dtype).removeprefix('torch.')}"
-    if isinstance(value, Box):
-        return "IntervalTensor" + describe(value.lower).removeprefix("Tensor").removeprefix("Parameter")
-    if isinstance(value, (tuple, list)):
-        return ", ".join(describe(item) for item in value)
-    return repr(value) if isinstance(value, (int, float, bool, str, type(None))) else type(value).__name__
-
-
-def unsupported(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedOpError:
-    """The error for a function without rule, body or decomposition."""
-    called = describe(args) + "".join(f", {name}={describe(value)}" for name, value in kwargs.items())
-    return UnsupportedOpError(
-        f"no interval rule for {spelled(function)}",
-        f"called with: {called}",
-        remedy(function)
-        or "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
-        " intervaltorch.supported_ops() lists what is there",
-    )
-
-
-def _no_place(function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedOpError:
-    """The error for an interval that is to be written into a plain tensor."""
-    return UnsupportedOpError(
-        f"{spelled(function)} would write an interval into a plain tensor, which cannot hold its bounds",
-        f"called with: {describe((*args, *kwargs.values()))}",
-        "make the destination a box first: IntervalTensor.point(tensor); or use the out-of-place operation",
-    )
-
-
-def _as_called(cls: type, error: UnsupportedOpError, function: Any, args: tuple, kwargs: dict) -> UnsupportedOpError:
-    """Name the function that the user called, and what stopped it inside; a refusal in its own words stays."""
-    outer = unsupported(cls, function, args, kwargs)
-    if error.headline == outer.headline or not error.headline.startswith(("no interval rule", "aten.")):
-        return error
-    if error.headline.startswith("no interval rule"):
-        outer.details[-1] = error.details[-1]  # the way out of what stopped it, if that is known
-    outer.details.insert(1, "inside it, " + error.headline.replace("no interval rule", "no rule"))
-    outer.module_path = error.module_path
-    return outer
-
-
-def _explain(cls: type, error: TypeError, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Exception:
-    """Turn a signature mismatch between a call and its rule into a refusal by name."""
-    try:
-        inspect.signature(spelling.enclose).bind(*args, **kwargs)
-    except TypeError as mismatch:
-        refusal = unsupported(cls, spelling.function, args, kwargs)
-        refusal.headline = f"the interval rule of {spelled(spelling.function)} does not take these arguments"
-        refusal.details.insert(1, f"reason: {mismatch}")
-        return refusal
-    return error
 
 
 def _warn_lost_gradient(cls: type, spelling: Spelling, args: tuple) -> None:

@@ -1,4 +1,4 @@
-r"""Affine maps and products of matrices, in centre and radius.
+r"""Affine maps, in centre and radius.
 
 With $c, r$ the centre and radius of the input, $Wx + b$ ranges over $Wc + b \pm |W| r$ (Gowal et al. 2018, *On the
 effectiveness of interval bound propagation*, eq. 6), which is the hull for a fixed W. For two boxes
@@ -25,10 +25,8 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ._boxes import as_box, untracked
-from ._complex import bilinear as product
-from ._complex import conjugate, matrix_product
 from ._families import rule
-from .arithmetic import add, mul
+from .arithmetic import mul
 
 inf = math.inf
 Product = Callable[[Tensor, Tensor, Any], Tensor]
@@ -159,13 +157,24 @@ def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, floor: float)
         error.add_(floor)
 
 
+def size_of(x: Any, dim: int) -> int:
+    """The size of one dimension of a box or tensor, 1 for a single number."""
+    tensor = x.lower if isinstance(x, Box) else x
+    return tensor.shape[dim] if tensor.ndim else 1
+
+
+def mapped(function: Callable[[Tensor], Tensor], x: Any) -> Any:
+    """Move the entries of a box or a tensor."""
+    return Box(function(x.lower), function(x.upper)) if isinstance(x, Box) else function(x)
+
+
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
 @rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", family="affine", proven=True)
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
     """The hull for a fixed weight."""
-    return affine(F.linear, input, weight, bias, _size(weight, -1))
+    return affine(F.linear, input, weight, bias, size_of(weight, -1))
 
 
 def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: bool, *args: Any, **kwargs: Any) -> Box:
@@ -231,149 +240,10 @@ def convolution(
 @rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", family="affine", proven=True)
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
     """The hull of the outer product, then an affine map."""
-    first = _map(lambda x: x.unsqueeze(-1), input1)
-    second = _map(lambda x: x.unsqueeze(-2), input2)
+    first = mapped(lambda x: x.unsqueeze(-1), input1)
+    second = mapped(lambda x: x.unsqueeze(-2), input2)
     if isinstance(first, Box) or isinstance(second, Box) or rounding.outward():
         outer = mul(first if isinstance(second, Box) else as_box(first), second)
     else:
         outer = first * second
-    return linear(_map(lambda x: x.flatten(-2), outer), _map(lambda w: w.flatten(1), weight), bias)
-
-
-# --- products of matrices ---------------------------------------------------------------------------------------------
-
-
-def _size(x: Any, dim: int) -> int:
-    tensor = x.lower if isinstance(x, Box) else x
-    return tensor.shape[dim] if tensor.ndim else 1
-
-
-def _map(function: Callable[[Tensor], Tensor], x: Any) -> Any:
-    return Box(function(x.lower), function(x.upper)) if isinstance(x, Box) else function(x)
-
-
-_SMALL = 2048
-"""Up to this number of products in all, two boxes are multiplied by corners. Measured, that costs 25 microseconds more
-(outward 250), and the box is the hull, where centres and radii make it 6 % wider on the average and 50 % at worst."""
-
-
-def _corner_product(x: Box, y: Box) -> Box:
-    """The hull of a product of two boxes: the sum of the hulls of all products, whose variables differ."""
-    if y.lower.ndim == 1:
-        products, dim = mul(x, y), -1
-    else:
-        left = _map(lambda t: t.unsqueeze(-1), x)
-        products, dim = mul(left, _map(lambda t: t.unsqueeze(-3), y) if x.lower.ndim > 1 else y), -2
-    one = products.lower.new_ones(())
-    return affine(lambda t, w, _: (t * w).sum(dim), products, one, None, products.lower.shape[dim])
-
-
-def _matrix_product(function: Any, input: Any, other: Any) -> Box:
-    fits = isinstance(input, Box) and isinstance(other, Box) and max(input.lower.numel(), other.lower.numel()) <= _SMALL
-    if fits and (function is not torch.inner or other.lower.ndim == 1):
-        count = function(input.lower, other.lower).numel() * _size(input, -1)  # the product also checks the shapes
-        if 0 < count <= _SMALL:
-            return _corner_product(input, other)
-    return affine(lambda a, b, _: function(a, b), input, other, None, _size(input, -1))
-
-
-@rule(
-    "matmul",
-    "__matmul__",
-    torch.linalg.matmul,
-    formula="A B",
-    family="affine",
-    proven=True,
-    sharp=False,
-    complex=matrix_product,
-)
-def matmul(input: Any, other: Any) -> Box:
-    """The hull if one factor is fixed; else at most 1.5 times as wide."""
-    return _matrix_product(torch.matmul, input, other)
-
-
-@rule("__rmatmul__", formula="B A", family="affine", proven=True, sharp=False, complex=matrix_product)
-def rmatmul(input: Any, other: Any) -> Box:
-    """A product of matrices with its arguments exchanged."""
-    return matmul(other, input)
-
-
-@rule("mm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
-def mm(input: Any, mat2: Any) -> Box:
-    """As `matmul`."""
-    return _matrix_product(torch.mm, input, mat2)
-
-
-@rule("bmm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
-def bmm(input: Any, mat2: Any) -> Box:
-    """As `matmul`."""
-    return _matrix_product(torch.bmm, input, mat2)
-
-
-@rule("mv", formula="A x", family="affine", proven=True, sharp=False, complex=matrix_product)
-def mv(input: Any, vec: Any) -> Box:
-    """As `matmul`."""
-    return _matrix_product(torch.mv, input, vec)
-
-
-@rule("dot", "inner", formula=r"x^\top y", family="affine", proven=True, sharp=False, complex=matrix_product)
-def dot(input: Any, other: Any) -> Box:
-    """As `matmul`."""
-    return _matrix_product(torch.inner, input, other)
-
-
-@rule(
-    "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False,
-    complex=lambda _: lambda input, other: matrix_product(dot)(conjugate(input), other),
-)  # fmt: skip
-def vdot(input: Any, other: Any) -> Box:
-    """As `dot`, of real vectors."""
-    return dot(input, other)
-
-
-@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=product)
-def outer(input: Any, vec2: Any) -> Box:
-    """The hull of each product."""
-    return mul(_map(lambda x: x.unsqueeze(-1), input), _map(lambda y: y.unsqueeze(-2), vec2))
-
-
-def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
-    """`beta`·start + `alpha`·product; a `beta` of 0 ignores `start`, as torch does."""
-    scaled = product if alpha == 1 else mul(product, alpha)
-    if beta == 0:
-        return scaled
-    if beta != 1:
-        start = mul(as_box(start), beta) if isinstance(start, Box) or rounding.outward() else start * beta
-    return add(start, scaled)
-
-
-@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
-def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
-    """The hull if one factor is fixed."""
-    return _sum_with(input, _matrix_product(torch.mm, mat1, mat2), beta, alpha)
-
-
-@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
-def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
-    """The hull if one factor is fixed."""
-    return _sum_with(input, _matrix_product(torch.bmm, batch1, batch2), beta, alpha)
-
-
-@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False)
-def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
-    """A sum over the batch: the product of the batch laid out along the inner dimension."""
-    left = _map(lambda a: a.transpose(0, 1).flatten(1), batch1)
-    right = _map(lambda b: b.flatten(0, 1), batch2)
-    return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
-
-
-@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False)
-def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
-    """The hull if one factor is fixed."""
-    return _sum_with(input, _matrix_product(torch.mv, mat, vec), beta, alpha)
-
-
-@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True)
-def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
-    """The hull of each product."""
-    return _sum_with(input, outer(vec1, vec2), beta, alpha)
+    return linear(mapped(lambda x: x.flatten(-2), outer), mapped(lambda w: w.flatten(1), weight), bias)

@@ -19,8 +19,9 @@ from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ._boxes import as_box, both, decided, intersect
 from ._families import rule
-from .affine import finite, matmul
+from .affine import finite
 from .arithmetic import add, mul, operand
+from .products import matmul
 from .softmax import softmax_box
 
 logsumexp = OPS[torch.logsumexp].enclose

@@ -22,10 +22,10 @@ from .._undecided import Undecided
 from ..errors import DomainError
 from ._boxes import as_box, both, intersect
 from ._families import rule
-from .affine import matmul
 from .arithmetic import absolute, add, div, mul, sub
 from .elementwise import log
 from .moments import vector_norm
+from .products import matmul
 from .reductions import prod, sum_
 from .solving import double, narrowed
 

@@ -23,9 +23,9 @@ from .._undecided import Undecided
 from ..errors import DomainError
 from ._boxes import as_box, both, untracked
 from ._families import rule
-from .affine import matmul
 from .arithmetic import add, div, mul, square, sub
 from .elementwise import sqrt
+from .products import matmul
 from .reductions import sum_
 from .structural import _convert
 

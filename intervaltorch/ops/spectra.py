@@ -25,10 +25,10 @@ from .._registry import Box
 from .._undecided import Undecided
 from ._boxes import as_box, both, untracked
 from ._families import rule
-from .affine import matmul
 from .arithmetic import add, div, mul, sub
 from .elementwise import exp
 from .moments import vector_norm
+from .products import matmul
 from .solving import double, narrowed, transposed
 
 _RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False}

@@ -1,0 +1,141 @@
+"""Products of matrices and vectors, and sums with them; see `affine` for the theorem and its rounding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from .. import rounding
+from .._registry import Box
+from ._boxes import as_box
+from ._complex import bilinear, conjugate, matrix_product
+from ._families import rule
+from .affine import affine, mapped, size_of
+from .arithmetic import add, mul
+
+_SMALL = 2048
+"""Up to this number of products in all, two boxes are multiplied by corners. Measured, that costs 25 microseconds more
+(outward 250), and the box is the hull, where centres and radii make it 6 % wider on the average and 50 % at worst."""
+
+
+def _corner_product(x: Box, y: Box) -> Box:
+    """The hull of a product of two boxes: the sum of the hulls of all products, whose variables differ."""
+    if y.lower.ndim == 1:
+        products, dim = mul(x, y), -1
+    else:
+        left = mapped(lambda t: t.unsqueeze(-1), x)
+        products, dim = mul(left, mapped(lambda t: t.unsqueeze(-3), y) if x.lower.ndim > 1 else y), -2
+    one = products.lower.new_ones(())
+    return affine(lambda t, w, _: (t * w).sum(dim), products, one, None, products.lower.shape[dim])
+
+
+def _matrix_product(function: Any, input: Any, other: Any) -> Box:
+    fits = isinstance(input, Box) and isinstance(other, Box) and max(input.lower.numel(), other.lower.numel()) <= _SMALL
+    if fits and (function is not torch.inner or other.lower.ndim == 1):
+        count = function(input.lower, other.lower).numel() * size_of(input, -1)  # the product also checks the shapes
+        if 0 < count <= _SMALL:
+            return _corner_product(input, other)
+    return affine(lambda a, b, _: function(a, b), input, other, None, size_of(input, -1))
+
+
+@rule(
+    "matmul",
+    "__matmul__",
+    torch.linalg.matmul,
+    formula="A B",
+    family="affine",
+    proven=True,
+    sharp=False,
+    complex=matrix_product,
+)
+def matmul(input: Any, other: Any) -> Box:
+    """The hull if one factor is fixed; else at most 1.5 times as wide."""
+    return _matrix_product(torch.matmul, input, other)
+
+
+@rule("__rmatmul__", formula="B A", family="affine", proven=True, sharp=False, complex=matrix_product)
+def rmatmul(input: Any, other: Any) -> Box:
+    """A product of matrices with its arguments exchanged."""
+    return matmul(other, input)
+
+
+@rule("mm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
+def mm(input: Any, mat2: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.mm, input, mat2)
+
+
+@rule("bmm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
+def bmm(input: Any, mat2: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.bmm, input, mat2)
+
+
+@rule("mv", formula="A x", family="affine", proven=True, sharp=False, complex=matrix_product)
+def mv(input: Any, vec: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.mv, input, vec)
+
+
+@rule("dot", "inner", formula=r"x^\top y", family="affine", proven=True, sharp=False, complex=matrix_product)
+def dot(input: Any, other: Any) -> Box:
+    """As `matmul`."""
+    return _matrix_product(torch.inner, input, other)
+
+
+@rule(
+    "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False,
+    complex=lambda _: lambda input, other: matrix_product(dot)(conjugate(input), other),
+)  # fmt: skip
+def vdot(input: Any, other: Any) -> Box:
+    """As `dot`, of real vectors."""
+    return dot(input, other)
+
+
+@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=bilinear)
+def outer(input: Any, vec2: Any) -> Box:
+    """The hull of each product."""
+    return mul(mapped(lambda x: x.unsqueeze(-1), input), mapped(lambda y: y.unsqueeze(-2), vec2))
+
+
+def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
+    """`beta`·start + `alpha`·product; a `beta` of 0 ignores `start`, as torch does."""
+    scaled = product if alpha == 1 else mul(product, alpha)
+    if beta == 0:
+        return scaled
+    if beta != 1:
+        start = mul(as_box(start), beta) if isinstance(start, Box) or rounding.outward() else start * beta
+    return add(start, scaled)
+
+
+@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
+def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull if one factor is fixed."""
+    return _sum_with(input, _matrix_product(torch.mm, mat1, mat2), beta, alpha)
+
+
+@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
+def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull if one factor is fixed."""
+    return _sum_with(input, _matrix_product(torch.bmm, batch1, batch2), beta, alpha)
+
+
+@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False)
+def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """A sum over the batch: the product of the batch laid out along the inner dimension."""
+    left = mapped(lambda a: a.transpose(0, 1).flatten(1), batch1)
+    right = mapped(lambda b: b.flatten(0, 1), batch2)
+    return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
+
+
+@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False)
+def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull if one factor is fixed."""
+    return _sum_with(input, _matrix_product(torch.mv, mat, vec), beta, alpha)
+
+
+@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True)
+def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
+    """The hull of each product."""
+    return _sum_with(input, outer(vec1, vec2), beta, alpha)
