@@ -179,7 +179,7 @@ def claim(name: str, budget: Budget | None) -> Budget:
         raise UnprovenOpError(
             f"no rounding error budget is stated for {name}",
             'rounding("outward", strict=True) only runs ops whose error is bounded',
-            "leave strict out to use a best-effort budget, or compute this part in float64",
+            "leave strict out to widen it by a guess, with a warning; or write this part with other operations",
         )
     _warn_unproven(name)
     return UNPROVEN
