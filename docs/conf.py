@@ -26,6 +26,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "op_table",
+    "coverage_table",
     "module_table",
 ]
 exclude_patterns = ["_build"]

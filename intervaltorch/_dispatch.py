@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from . import _compat, rounding
-from ._escapes import remedy, traced
+from ._escapes import traced
 from ._messages import as_called, explain, no_place, unsupported
+from ._refusals import refusal
 from ._registry import OPS, Box, Spelling, in_place, spelled
 from .errors import GradientWarning, UnprovenOpError, UnsupportedOpError
 
@@ -55,7 +56,7 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
             "torch.vmap cannot put boxes together again",
             "return bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
         )
-    if spelling is None and remedy(function):
+    if spelling is None and refusal(function):
         raise unsupported(function, args, kwargs)
     if _compat.vmapping():
         raise UnsupportedOpError(
@@ -250,9 +251,7 @@ def wrap(cls: type, value: Any) -> Any:
 
 def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Run the function's own body or kernel on the intervals; each call inside comes back to the dispatcher."""
-    if not callable(function) or _returns_raw_values(function):
-        raise unsupported(function, args, kwargs)
-    if remedy(function):
+    if not callable(function) or _returns_raw_values(function) or refusal(function):
         raise unsupported(function, args, kwargs)
     if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
         raise no_place(function, args, kwargs)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
+from torch import Tensor
+
 from . import _compat
+from ._refusals import RAW_VALUES
 from .errors import EscapeError, UnsupportedOpError
 
-__all__ = ["Refusals", "escape", "remedy", "traced"]
-
-_TAKE_A_BOUND = "take a bound first: Y.lower, Y.upper or Y.center are plain tensors"
+__all__ = ["Refusals", "escape", "traced"]
 
 
 def escape(what: str) -> EscapeError:
     """The error for an attempt to read a box as raw values."""
-    return EscapeError(f"{what} would turn a box into raw values and lose a bound", _TAKE_A_BOUND)
+    return EscapeError(f"{what} would turn a box into raw values and lose a bound", RAW_VALUES.instead)
 
 
 def traced() -> UnsupportedOpError:
@@ -71,40 +72,6 @@ def _refuse(name: str) -> Any:
     return refuse
 
 
-for _name in (
-    "__complex__", "__array__", "__dlpack__", "__dlpack_device__", "numpy", "data_ptr", "const_data_ptr", "storage",
-    "_typed_storage",
-):  # fmt: skip
-    setattr(Refusals, _name, _refuse(_name))
-
-
-# --- functions without a rule for which more can be said than that ----------------------------------------------------
-
-_REMEDIES = {
-    "grad": "gradients are those of bounds: torch.autograd.grad(Y.lower.sum(), [X.lower, X.upper])",
-    "_local_scalar_dense": _TAKE_A_BOUND,
-    "embedding_renorm_": "it rescales rows of a table in place, for max_norm: rescale the box of weights before",
-    "new": "use x.new_zeros(size), x.new_tensor(data) or torch.empty(size)",
-    # A tensor that wraps two others has one shape from its beginning to its end.
-    "unsqueeze_": "use x = x.unsqueeze(dim)",
-    "squeeze_": "use x = x.squeeze(dim)",
-    "transpose_": "use x = x.transpose(dim0, dim1)",
-    "swapaxes_": "use x = x.swapaxes(axis0, axis1)",
-    "swapdims_": "use x = x.swapdims(dim0, dim1)",
-    "t_": "use x = x.t()",
-    "resize_": "use x = x.reshape(size), or torch.nn.functional.pad(x, ...) to make room",
-    "resize_as_": "use x = x.reshape_as(other)",
-    "set_": "use x = y, or x.copy_(y) to write values",
-    "as_strided": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index: they do not read memory as it lies",
-    "as_strided_": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index: they do not read memory as it lies",
-    "as_strided_scatter": "use torch.slice_scatter, select_scatter or index_put",
-    "fractional_max_pool2d": "its windows are random: use max_pool2d or adaptive_max_pool2d",
-    "fractional_max_pool3d": "its windows are random: use max_pool3d or adaptive_max_pool3d",
-    "fractional_max_pool2d_with_indices": "its windows are random: use max_pool2d or adaptive_max_pool2d",
-    "fractional_max_pool3d_with_indices": "its windows are random: use max_pool3d or adaptive_max_pool3d",
-}
-
-
-def remedy(function: Any) -> str | None:
-    """Return what to do instead of a function that is refused for a known reason."""
-    return _REMEDIES.get(getattr(function, "__name__", "").partition(".")[0])
+for _name in RAW_VALUES.functions.split():
+    if _name not in vars(Refusals) and callable(getattr(Tensor, _name)):
+        setattr(Refusals, _name, _refuse(_name))

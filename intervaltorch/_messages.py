@@ -7,9 +7,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ._escapes import remedy
+from ._refusals import refusal
 from ._registry import Box, Spelling, spelled
-from .errors import UnsupportedOpError
+from .errors import IntervalError, UnsupportedOpError
 
 __all__ = ["as_called", "describe", "explain", "no_place", "unsupported"]
 
@@ -26,14 +26,18 @@ def describe(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float, bool, str, type(None))) else type(value).__name__
 
 
-def unsupported(function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedOpError:
-    """The error for a function without rule, body or decomposition."""
+def unsupported(function: Any, args: tuple, kwargs: dict[str, Any]) -> IntervalError:
+    """The error for a function without rule, body or decomposition, and for one that is refused on purpose."""
+    headline = f"no interval rule for {spelled(function)}"
     called = describe(args) + "".join(f", {name}={describe(value)}" for name, value in kwargs.items())
+    known = refusal(function)
+    if known is not None:
+        group, instead = known
+        return group.error(headline, f"called with: {called}", f"because {group.reason}", instead)
     return UnsupportedOpError(
-        f"no interval rule for {spelled(function)}",
+        headline,
         f"called with: {called}",
-        remedy(function)
-        or "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
+        "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
         " intervaltorch.supported_ops() lists what is there",
     )
 
@@ -47,13 +51,13 @@ def no_place(function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedO
     )
 
 
-def as_called(error: UnsupportedOpError, function: Any, args: tuple, kwargs: dict) -> UnsupportedOpError:
+def as_called(error: UnsupportedOpError, function: Any, args: tuple, kwargs: dict) -> IntervalError:
     """Name the function that the user called, and what stopped it inside; a refusal in its own words stays."""
     outer = unsupported(function, args, kwargs)
     if error.headline == outer.headline or not error.headline.startswith(("no interval rule", "aten.")):
         return error
     if error.headline.startswith("no interval rule"):
-        outer.details[-1] = error.details[-1]  # the way out of what stopped it, if that is known
+        outer.details[1:] = error.details[1:]  # the way out of what stopped it, if that is known
     outer.details.insert(1, "inside it, " + error.headline.replace("no interval rule", "no rule"))
     outer.module_path = error.module_path
     return outer
@@ -64,8 +68,8 @@ def explain(error: TypeError, spelling: Spelling, args: tuple, kwargs: dict[str,
     try:
         inspect.signature(spelling.enclose).bind(*args, **kwargs)
     except TypeError as mismatch:
-        refusal = unsupported(spelling.function, args, kwargs)
-        refusal.headline = f"the interval rule of {spelled(spelling.function)} does not take these arguments"
-        refusal.details.insert(1, f"reason: {mismatch}")
-        return refusal
+        refused = unsupported(spelling.function, args, kwargs)
+        refused.headline = f"the interval rule of {spelled(spelling.function)} does not take these arguments"
+        refused.details.insert(1, f"reason: {mismatch}")
+        return refused
     return error

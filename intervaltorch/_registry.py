@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from .errors import RegistrationError
 from .rounding import Budget
 
-__all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "in_place", "spellings", "supported_ops"]
+__all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "bare_name", "in_place", "spelled", "spellings"]
 
 inf = float("inf")
 
@@ -167,9 +167,8 @@ _AUGMENTED = {
 
 def spelled(function: Any) -> str:
     """Return the name by which a user knows a callable that reached the dispatcher."""
-    owner = getattr(function, "__self__", None)
-    if getattr(function, "__name__", "") in ("__get__", "__set__"):
-        return f"torch.Tensor.{getattr(owner, '__name__', owner)}"
+    if getattr(function, "__name__", "") in _ACCESSORS:
+        return f"torch.Tensor.{bare_name(function)}"
     if isinstance(function, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):
         return str(function)
     name = str(getattr(function, "__qualname__", None) or getattr(function, "__name__", repr(function)))
@@ -180,19 +179,22 @@ def spelled(function: Any) -> str:
         return f"torch.{name}"
     prefixes = {"torch._C._nn": "torch.nn.functional", "torch._C._special": "torch.special"}
     prefixes |= {"torch._C._linalg": "torch.linalg", "torch._C._fft": "torch.fft"}
+    prefixes |= dict.fromkeys(("torch.functional", "torch._lowrank", "torch._lobpcg"), "torch")
     for prefix in ("special_", "linalg_", "fft_"):
         name = name.removeprefix(prefix) if module.startswith("torch._C") else name
     return f"{prefixes.get(module, module or 'torch')}.{name}"
 
 
-def supported_ops() -> list[Op]:
-    """Return the record of every op with a rule, sorted by family and name.
+_ACCESSORS = ("__get__", "__set__", "__delete__")
 
-    Example:
-        >>> import intervaltorch as it
-        >>> exp = next(op for op in it.supported_ops() if op.name == "exp")
-        >>> exp.family, exp.image
-        ('increasing', (0.0, inf))
-    """
-    unique = {id(spelling.op): spelling.op for spelling in OPS.values()}
-    return sorted(unique.values(), key=lambda op: (op.family, op.name))
+
+def bare_name(function: Any) -> str:
+    """Return the last part of a callable's name, such as `"eig"` for `torch.linalg.eig` and for its ATen overloads."""
+    name = getattr(function, "__name__", "")
+    if name in _ACCESSORS:  # of an attribute of `torch.Tensor`: a property, or an attribute in C
+        attribute = function.__self__
+        return getattr(attribute, "fget", attribute).__name__
+    name = name.partition(".")[0]
+    for namespace in ("linalg_", "fft_", "special_"):
+        name = name.removeprefix(namespace)
+    return name

@@ -130,7 +130,7 @@ CALLS = {
     "torch.linalg.cross": (tall, tall + 1),
     "fbgemm_linear_quantize_weight": (tall,),
     "fbgemm_pack_gemm_matrix_fp16": (tall,),
-    "fbgemm_pack_quantized_matrix": (tall.to(torch.int8),),
+    "fbgemm_pack_quantized_matrix": (tall,),
     "imag": (torch.complex(x, y),),
     "view_as_complex": (pairs,),
     "view_as_complex_copy": (pairs,),
@@ -142,7 +142,7 @@ CALLS = {
     "__deepcopy__": (x, {}),
     "__format__": (x, ""),
     "__reduce_ex__": (x, 2),
-    "__setstate__": (x, (x, False)),
+    "__setstate__": (x, (False, None, {})),
     "_autocast_to_full_precision": (x, True, True),
     "_autocast_to_reduced_precision": (x, True, True, torch.float16, torch.bfloat16),
     "_coalesced_": (x, True),
@@ -195,6 +195,8 @@ CALLS = {
     "fused_moving_avg_obs_fake_quant": (
         x, counts[:1], counts[:1], ones[:1], ones[:1], ones[:1], pivots[:1], 0.1, 0, 255, 0
     ),
+    "geometric_": (x, 0.5),
+    "is_same_size": (x, y),
     "gaussian_nll_loss": (x, y, p),
     "gradient": (x,),
     "grid_sample": (image, normal(1, 2, 2, 2).sigmoid()),
@@ -253,7 +255,7 @@ CALLS = {
     "nll_loss": (normal(3, 4), labels),
     "nonzero_static": (x, {"size": 2}),
     "norm_except_dim": (tall, 2, 0),
-    "one_hot": (labels, 4),
+    "one_hot": (x, 4),
     "orgqr": (tall, ones),
     "ormqr": (tall, ones, normal(4, 2)),
     "pdist": (tall, 2),
@@ -311,7 +313,7 @@ CALLS = {
     "triangular_solve": (column, spd),
     "triplet_margin_loss": _triplet,
     "triplet_margin_with_distance_loss": _triplet,
-    "unravel_index": (labels, (2, 2)),
+    "unravel_index": (x, (2, 2)),
     "unsqueeze_": (x, 0),
 }  # fmt: skip
 

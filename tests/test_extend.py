@@ -8,6 +8,7 @@ import torch
 
 import intervaltorch as it
 from intervaltorch import Box, IntervalTensor
+from intervaltorch._registry import OPS
 from intervaltorch.testing import assert_encloses, check_op
 
 inf = math.inf
@@ -171,13 +172,31 @@ def test_gradients_flow_through_registered_functions():
     assert lower.grad.allclose((1 + ends) * ends.exp())
 
 
+@pytest.fixture
+def restored():
+    """The table of ops as it was before."""
+    before = dict(OPS)
+    yield
+    OPS.clear()
+    OPS.update(before)
+
+
+@pytest.mark.usefixtures("restored")
 def test_functions_of_torch_get_a_rule_under_every_spelling():
-    quantize = torch.fake_quantize_per_tensor_affine
-    it.register(quantize, monotone="increasing")
-    X = box((1.03, 2.0))
-    Y = quantize(X, 0.1, 0, 0, 15)
-    assert Y.lower.equal(quantize(X.lower, 0.1, 0, 0, 15)) and Y.upper.equal(quantize(X.upper, 0.1, 0, 0, 15))
-    assert torch.ops.aten.fake_quantize_per_tensor_affine(X, 0.1, 0, 0, 15).lower.equal(Y.lower)
+    it.register(torch.special.ndtr, monotone="increasing")
+    X = box((-1.0, 2.0))
+    for ndtr in (torch.special.ndtr, torch.ops.aten.special_ndtr):
+        Y = ndtr(X)
+        assert Y.lower.equal(torch.special.ndtr(X.lower)) and Y.upper.equal(torch.special.ndtr(X.upper))
+
+
+@pytest.mark.usefixtures("restored")
+def test_functions_that_are_refused_can_get_a_rule():
+    X = box((1.0, 2.0), (5.0, 6.0))
+    with pytest.raises(it.UnsupportedOpError, match="how many values are equal"):
+        torch.histc(X, 3, 0, 6)
+    it.register(torch.histc, rule=lambda x, *bins: it.Box(torch.zeros(3), torch.full((3,), 2.0)))
+    assert torch.histc(X, 3, 0, 6).upper.tolist() == [2, 2, 2]
 
 
 def test_custom_ops_get_a_rule():

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing._internal.common_methods_invocations import op_db
 
-from intervaltorch import IntervalTensor, testing
+from intervaltorch import IntervalTensor, UnsupportedOpError, testing
 from intervaltorch._registry import OPS
 from tests.table import BUILT_IN, UNARY
 
@@ -151,6 +151,12 @@ CASES = [
     (torch.Tensor.real.__get__, (ball(2, 3),)),
     (torch.Tensor.cpu, (ball(2, 3),)),
     (torch.Tensor.type_as, (ball(2, 3), plain(1))),
+    (torch.conv_tbc, (ball(4, 2, 3), plain(2, 3, 2), plain(2), 1)),
+    (torch.conv_tbc, (plain(4, 2, 3), ball(2, 3, 2), ball(2))),
+    (aten.conv_tbc, (ball(4, 2, 3), ball(2, 3, 2), ball(2), 1)),
+    (torch.bincount, (torch.tensor([0, 2, 2]), ball(3), 5)),
+    (torch.Tensor.bincount, (torch.tensor([3, 3, 0]), ball(3))),
+    (torch.fake_quantize_per_tensor_affine, (ball(4), 0.03, 7, 0, 15)),
 ]
 
 ELSEWHERE = {
@@ -173,6 +179,10 @@ ELSEWHERE = {
     "new_tensor": "makes a tensor from data",
     "cuda": "needs a GPU",
     "pin_memory": "needs a GPU",
+    "fake_quantize_per_channel_affine": "its scales are float32 whatever is quantised: below",
+    "xpu": "needs a device of that kind",
+    "ipu": "the same",
+    "mtia": "the same",
     "type": "a dtype in, a string out: tests of conversions",
 }
 
@@ -198,6 +208,21 @@ def test_copies_of_complex_views():
     assert torch.equal(numbers.upper, torch.view_as_complex(pairs.upper))
     back = torch.view_as_real_copy(numbers)
     assert torch.equal(back.lower, pairs.lower) and torch.equal(back.upper, pairs.upper)
+
+
+def test_staircases_of_channels():
+    scales, zeros = torch.tensor([0.02, 0.3]), torch.tensor([3, 0], dtype=torch.int32)
+
+    def quantize(x):
+        return torch.fake_quantize_per_channel_affine(x, scales, zeros, 0, 0, 15)
+
+    for check in (testing.check_sound, testing.check_result, testing.check_nested, testing.check_unbounded):
+        check(quantize, ball(2, 3))
+    x = box([[-1.0, 0.1], [1.0, 1.0]], [[1.0, 0.2], [9.0, 99.0]]).requires_grad_()
+    quantize(x).lower.sum().backward()
+    assert x.lower.grad.tolist() == [[0, 1], [1, 1]]
+    with pytest.raises(UnsupportedOpError, match="fixed scale"):
+        torch.fake_quantize_per_tensor_affine(ball(2), box(0.1, 0.2), torch.tensor(0), 0, 15)
 
 
 def test_every_op_of_the_table_is_tested():

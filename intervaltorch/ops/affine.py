@@ -209,6 +209,17 @@ def _register_convolutions() -> None:
 _register_convolutions()
 
 
+@rule("conv_tbc", formula=r"W * x + b", family="affine", functional=True, proven=True)
+def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Box:
+    """`conv1d` of a sequence that lies as (time, batch, channel), with a weight of (width, in, out)."""
+
+    def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
+        return torch.conv_tbc(x, w, w.new_zeros(w.shape[2]) if b is None else b, pad)
+
+    width, channels = (weight.lower if isinstance(weight, Box) else weight).shape[:2]
+    return affine(product, input, weight, bias, width * channels)
+
+
 @rule(
     torch.convolution,
     torch.ops.aten.convolution,

@@ -233,6 +233,13 @@ def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
     return mask.nonzero(as_tuple=as_tuple)
 
 
+@rule("nonzero_static", formula=r"\{i : x_i \ne 0\}", **_EXACT)
+def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
+    """As `nonzero`, in a given number of rows."""
+    mask: Any = decided(_truth(input), "which entries differ from 0")
+    return mask.nonzero_static(size=size, fill_value=fill_value)
+
+
 @rule("argwhere", formula=r"\{i : x_i \ne 0\}", **_EXACT)
 def argwhere(input: Any) -> Any:
     """As `nonzero`."""

@@ -54,7 +54,7 @@ point(
     "stride", "storage_offset", "is_contiguous", "is_floating_point", "is_complex", "is_signed", "is_same_size",
     "is_conj", "is_neg", "is_inference", "get_device", "element_size", "nelement", "ndimension", "is_pinned",
     "dim_order", "result_type", "numel", "sym_size", "sym_numel", "sym_stride", "size", "rand_like", "randn_like",
-    "randint_like", "is_shared", "_is_view",
+    "randint_like", "is_shared", "_is_view", "dense_dim", "sparse_dim",
 )  # fmt: skip
 
 for _name in (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from .._registry import Box
 from ..errors import UnsupportedOpError
-from ._boxes import as_box, both
+from ._boxes import as_box, both, decided
 from ._families import rule
 from .arithmetic import mul
 from .indexing import _EXACT, _RECORD, cast, decided_index, value_box
@@ -61,6 +61,16 @@ def index_add(input: Any, dim: int, index: Tensor, source: Any, *, alpha: Any = 
     """Increasing in both arguments for a positive factor."""
     source = _source(source if alpha == 1 else mul(as_box(source), alpha), input)
     return _accumulate(lambda x, s: torch.index_add(x, dim, index, s), input, source)
+
+
+@rule("bincount", formula=r"\sum_{i : n_i = k} w_i", **_RECORD)
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Box:
+    """Increasing in the weights; which are added where is decided by plain integers."""
+    counted = decided(input, "what is counted")
+    if weights is None:
+        return torch.bincount(counted, minlength=minlength)  # type: ignore[return-value]
+    like = torch.bincount(counted, as_box(weights).lower.detach(), minlength)
+    return index_add(torch.zeros_like(like), 0, counted, weights)
 
 
 @rule("index_put", formula="x_i := y", **_RECORD)

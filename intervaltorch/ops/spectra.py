@@ -127,6 +127,17 @@ def svd_kernel(A: Box, full_matrices: bool = False, compute_uv: bool = True, *, 
     return left, svdvals(A), right
 
 
+@rule("svd", formula=r"\sigma_i(A)", **_RECORD)
+def svd(input: Box, some: bool = True, compute_uv: bool = True) -> Any:
+    """As `torch.linalg.svd`, with the right vectors in columns; those that are not asked for are zeros."""
+    if not compute_uv:
+        like = torch.svd(input.lower.detach(), some, compute_uv=False)
+        return torch.return_types.svd((like.U, svdvals(input), like.V))
+    left, values, right = svd_kernel(input, not some)
+    columns = Undecided(right._like.mT, right._what)
+    return torch.return_types.svd((left, values, columns))
+
+
 # --- the exponential --------------------------------------------------------------------------------------------------
 
 

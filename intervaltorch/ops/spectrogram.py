@@ -22,7 +22,7 @@ _RECORD: dict[str, Any] = {"family": "fourier", "proven": True, "sharp": False, 
 _STFT = r"\sum_m x_{t h + m} w_m e^{-2 \pi i k m / n}"
 
 
-@rule(torch.stft, formula=_STFT, **_RECORD)
+@rule(torch.stft, torch.Tensor.stft, formula=_STFT, **_RECORD)
 def stft(
     input: Any, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
     center: bool = True, pad_mode: str = "reflect", normalized: bool = False, onesided: bool | None = None,
@@ -77,7 +77,12 @@ def _window(window: Any, length: int, n_fft: int, x: Box) -> Any:
     return Box(low, high) if isinstance(window, Box) else low
 
 
-@rule(torch.istft, formula=r"\sum_t w_{m - t h} y_{t, m - t h} / \sum_t w_{m - t h}^2", **_RECORD)  # fmt: skip
+@rule(
+    torch.istft,
+    torch.Tensor.istft,
+    formula=r"\sum_t w_{m - t h} y_{t, m - t h} / \sum_t w_{m - t h}^2",
+    **_RECORD,
+)
 def istft(
     input: Box, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
     center: bool = True, normalized: bool = False, onesided: bool | None = None, length: int | None = None,

@@ -203,6 +203,9 @@ for _name in (
     "type_as",
     "cuda",
     "cpu",
+    "xpu",
+    "ipu",
+    "mtia",
     "cfloat",
     "cdouble",
 ):

@@ -1,0 +1,122 @@
+"""What becomes of each function of torch that a tensor subclass can answer, and the list of rules that users see."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from torch import Tensor
+from torch.overrides import get_overridable_functions
+
+from ._refusals import refusal
+from ._registry import OPS, Op, bare_name, spelled
+from ._tensor import IntervalTensor
+
+__all__ = ["KINDS", "SupportedOps", "kinds", "overridable", "supported_ops"]
+
+KINDS = {
+    "rule": "has a rule of its own",
+    "fallback": "runs through its own body, or a decomposition, whose steps have rules",
+    "point": "does not depend on the values",
+    "refused": "is refused, with the reason",
+}
+"""The four things that can become of a function."""
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# Python bodies and C++ kernels made of functions with rules; each is tested to enclose. By bare name, or by full name
+# where another spelling has a rule.
+_FALLBACK = _names("""
+    __long__ __nonzero__ __reversed__ _autocast_to_full_precision _autocast_to_reduced_precision _sym_sqrt
+    affine_grid affine_grid_generator bernoulli binary_cross_entropy byte chain_matmul chalf char cond
+    conj_physical_ corrcoef cosine_embedding_loss cosine_similarity count_nonzero cov cross cross_entropy
+    cumulative_trapezoid diff dist dropout1d dropout2d dropout3d eigh einsum fft fft2 fftn fftshift fold
+    frobenius_norm gaussian_nll_loss gradient grid_sample gumbel_softmax hfft hfft2 hfftn hinge_embedding_loss
+    huber_loss ifft ifft2 ifftn ifftshift ihfft ihfft2 ihfftn interpolate irfft irfft2 irfftn isclose isin kl_div
+    kron l1_loss linear_cross_entropy local_response_norm lp_pool1d lp_pool2d lp_pool3d margin_ranking_loss
+    matrix_norm matrix_power matrix_rank max_unpool1d max_unpool2d max_unpool3d module_load mse_loss multi_dot
+    multi_head_attention_forward multi_margin_loss multilabel_margin_loss multilabel_soft_margin_loss nanmean nansum
+    ndtr nll_loss norm norm_except_dim nuclear_norm pairwise_distance poisson_nll_loss renorm renorm_ rfft rfft2
+    rfftn smooth_l1_loss soft_margin_loss softmin sum_to_size sym_float sym_int sym_ite sym_not sym_sum tensordot
+    tensorinv tensorsolve to_dense trace triplet_margin_loss triplet_margin_with_distance_loss vecdot
+    torch.nn.functional.alpha_dropout torch.nn.functional.binary_cross_entropy_with_logits
+    torch.nn.functional.ctc_loss torch.nn.functional.dropout torch.nn.functional.embedding
+    torch.nn.functional.embedding_bag torch.nn.functional.feature_alpha_dropout torch.nn.functional.log_softmax
+    torch.nn.functional.softmax torch.linalg.svd torch.real
+""")  # fmt: skip
+
+# Attributes and settings of the wrapper, and functions of sizes and integers.
+_POINT = _names("""
+    __array_wrap__ __len__ _backward_hooks _base _cdata _clear_non_serializable_cached_data _grad _grad_fn
+    _post_accumulate_grad_hooks _version autocast device dim dtype grad grad_dtype grad_fn is_distributed is_leaf
+    layout ndim requires_grad requires_grad_ retain_grad shape
+""")  # fmt: skip
+
+
+def overridable() -> list[Any]:
+    """Return each entry of torch's own list of functions that a tensor subclass can answer."""
+    return [function for functions in get_overridable_functions().values() for function in functions]
+
+
+def kinds(function: Any) -> list[str]:
+    """Return what becomes of a function: exactly one of `KINDS`, unless a table is wrong."""
+    names, spelling = {bare_name(function), spelled(function)}, OPS.get(function)
+    reads_no_values = spelling is not None and spelling.op.family in ("metadata", "random")
+    claims = {
+        "rule": spelling is not None and not reads_no_values,
+        "fallback": bool(names & _FALLBACK),
+        "point": bool(names & _POINT) or reads_no_values,
+        "refused": refusal(function) is not None,
+    }
+    found = [kind for kind, claimed in claims.items() if claimed]
+    return found or (["rule"] if _answered_by_the_class(function) else [])
+
+
+def _answered_by_the_class(function: Any) -> bool:
+    """Whether it is a method or an attribute of a tensor that `IntervalTensor` defines for both bounds."""
+    name = bare_name(function)
+    return spelled(function) == f"torch.Tensor.{name}" and getattr(IntervalTensor, name) is not getattr(Tensor, name)
+
+
+class SupportedOps(list[Op]):
+    """The record of every op with a rule; printed, it says how much of torch is covered.
+
+    Attributes:
+        counts: how many of torch's overridable functions become what; the keys are those of `KINDS`.
+    """
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Count torch's overridable functions by what becomes of them; those of a newer torch may be unknown."""
+        found = Counter(kind for function in overridable() for kind in kinds(function) or ["unknown"])
+        return {kind: found[kind] for kind in (*KINDS, "unknown") if found[kind]}
+
+    def __repr__(self) -> str:
+        counts = self.counts
+        lines = [f"{counts.get(kind, 0):6} {meaning}" for kind, meaning in KINDS.items()]
+        if "unknown" in counts:
+            lines.append(f"{counts['unknown']:6} are newer than this library, and may enclose or be refused")
+        return "\n".join([f"{len(self)} rules; of the {sum(counts.values())} functions of torch", *lines])
+
+
+def supported_ops() -> SupportedOps:
+    """Return the record of every op with a rule, sorted by family and name.
+
+    Returns:
+        A list of `Op`. Printed, it counts what becomes of each function that torch lets a tensor subclass answer
+        (`torch.overrides.get_overridable_functions`); `counts` has these numbers.
+
+    Example:
+        >>> import intervaltorch as it
+        >>> ops = it.supported_ops()
+        >>> exp = next(op for op in ops if op.name == "exp")
+        >>> exp.family, exp.image
+        ('increasing', (0.0, inf))
+        >>> list(ops.counts)
+        ['rule', 'fallback', 'point', 'refused']
+    """
+    unique = {id(spelling.op): spelling.op for spelling in OPS.values()}
+    return SupportedOps(sorted(unique.values(), key=lambda op: (op.family, op.name)))
