@@ -15,10 +15,10 @@ from ._tensor import IntervalTensor
 __all__ = ["KINDS", "SupportedOps", "kinds", "overridable", "supported_ops"]
 
 KINDS = {
-    "rule": "has a rule of its own",
-    "fallback": "runs through its own body, or a decomposition, whose steps have rules",
-    "point": "does not depend on the values",
-    "refused": "is refused, with the reason",
+    "rule": "have a rule of their own",
+    "fallback": "run through their own body, or a decomposition, whose steps have rules",
+    "point": "do not depend on the values",
+    "refused": "are refused, with the reason",
 }
 """The four things that can become of a function."""
 

@@ -26,9 +26,9 @@ class CoverageTable(SphinxDirective):
             found[kind].append(function)
         return [
             _table(("functions", "which"), [(str(len(found[kind])), meaning) for kind, meaning in KINDS.items()]),
-            _section("Refused", [_refused(found["refused"])]),
-            _section("Through their own body", [_list(found["fallback"])]),
-            _section("Without reading values", [_list(found["point"])]),
+            _section("Refused", _groups(found["refused"])),
+            _section("Through their own body", [nodes.paragraph("", "", _names(found["fallback"]))]),
+            _section("Without reading values", [nodes.paragraph("", "", _names(found["point"]))]),
             _section("By a rule", [_rules(found["rule"])]),
         ]
 
@@ -49,18 +49,22 @@ def _table(titles: tuple[str, ...], rows: list[tuple], widths: tuple[int, ...] =
     return nodes.table("", group, classes=["op-table"])
 
 
-def _refused(functions: list) -> nodes.table:
-    """By reason; functions of a group for which more can be said have a row of their own."""
-    rows = defaultdict(list)
+def _groups(functions: list) -> list[nodes.Node]:
+    """A section for each reason; functions for which more can be said have a row of their own."""
+    groups: dict = defaultdict(lambda: defaultdict(list))
     for function in functions:
         group, instead = refusal(function)
-        rows[group.title, group.reason, instead].append(function)
-    cells = [(title, reason, _names(which), instead) for (title, reason, instead), which in rows.items()]
-    return _table(("what", "because", "functions", "instead"), sorted(cells, key=lambda c: c[0]), (2, 4, 5, 4))
-
-
-def _list(functions: list) -> nodes.paragraph:
-    return nodes.paragraph("", "", *_names(functions).children)
+        groups[group][instead].append(function)
+    return [
+        _section(
+            f"{group.title} ({sum(map(len, rows.values()))})",
+            [
+                nodes.paragraph("", f"{group.reason[0].upper()}{group.reason[1:]}."),
+                _table(("functions", "instead"), [(_names(which), instead) for instead, which in rows.items()], (3, 2)),
+            ],
+        )
+        for group, rows in sorted(groups.items(), key=lambda item: item[0].title)
+    ]
 
 
 def _names(functions: list) -> nodes.inline:

@@ -16,7 +16,6 @@ from sphinx.util.docutils import SphinxDirective
 
 from intervaltorch import EXACT, Budget, Op, supported_ops
 
-REFUSED = "refused"
 Cell: TypeAlias = nodes.Element | str | None
 
 
@@ -31,14 +30,12 @@ class OpTable(SphinxDirective):
 
 
 def _families(ops: Iterable[Op]) -> Iterator[tuple[str, list[Op]]]:
-    """The ops by family; those that only say why they refuse come last."""
-    ops = sorted(ops, key=lambda op: (op.family == REFUSED, op.family, op.name))
+    """The ops by family."""
     for family, group in groupby(ops, key=lambda op: op.family):
         yield family, list(group)
 
 
 def _counts(ops: list[Op]) -> nodes.paragraph:
-    ops = [op for op in ops if op.family != REFUSED]
     spellings = sum(len(op.spellings) for op in ops)
     families = len({op.family for op in ops})
     kinds = Counter(_outward(op).partition(" ")[0] for op in ops)
@@ -61,8 +58,6 @@ def _section(family: str, ops: list[Op]) -> nodes.section:
 
 def _table(ops: list[Op]) -> nodes.table:
     columns = {title: [cell(op) for op in ops] for title, cell in COLUMNS.items()}
-    if all(op.family == REFUSED for op in ops):
-        columns = {title: columns[title] for title in ("operation", "remark")}
     columns = {title: cells for title, cells in columns.items() if any(cells)}
     group = nodes.tgroup(cols=len(columns))
     group += [nodes.colspec(colwidth=1) for _ in columns]
