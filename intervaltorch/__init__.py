@@ -7,6 +7,7 @@ from ._registry import Box, Op
 from ._tensor import IntervalTensor, hull, intersection
 from .bound import bound, layer_bounds
 from .errors import (
+    DeviceError,
     DomainError,
     EscapeError,
     GradientWarning,
@@ -24,6 +25,7 @@ __all__ = [
     "EXACT",
     "Box",
     "Budget",
+    "DeviceError",
     "DomainError",
     "EscapeError",
     "GradientWarning",

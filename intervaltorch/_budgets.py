@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ._compat import forward_mode
 from ._conditions import check_precision
 from .errors import UnprovenOpError
 
@@ -162,7 +163,7 @@ def widen(
     else:
         lower = _shifted(torch.sub, lower, relative, absolute, image)
         upper = _shifted(torch.add, upper, relative, absolute, image)
-    low, high = (bound.detach() if bound.requires_grad else bound for bound in (lower, upper))
+    low, high = untracked(lower), untracked(upper)
     low.nan_to_num_(-inf, largest, -inf)
     high.nan_to_num_(inf, inf, -largest)
     # The real value lies in the image, so a bound can leave it on its own side only.
@@ -173,14 +174,22 @@ def widen(
     return lower, upper
 
 
+def untracked(x: Tensor) -> Tensor:
+    """The same memory outside the autograd graph, to correct a fresh result that autograd does not keep.
+
+    In forward mode too: what is written into the result itself would overwrite its tangent.
+    """
+    return x.detach() if x.requires_grad or forward_mode() else x
+
+
 def _shifted(move: Any, y: Tensor, relative: float, absolute: float, image: tuple[float, float]) -> Tensor:
     """Return y moved by `relative`·abs(y) + `absolute` in two steps, each rounded once."""
-    size = (y.detach() if y.requires_grad else y).abs()
+    size = untracked(y).abs()
     if image[0] == -inf or image[1] == inf:
         size.clamp_(max=torch.finfo(y.dtype).max)  # inf - inf would be no number
     moved = move(y, size, alpha=relative)
     if absolute:
-        fresh = moved.detach() if moved.requires_grad else moved
+        fresh = untracked(moved)
         fresh.sub_(absolute) if move is torch.sub else fresh.add_(absolute)
     return moved
 

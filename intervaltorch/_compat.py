@@ -6,23 +6,30 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from types import FrameType
 from typing import Any
 
 import torch
+import torch._functorch.eager_transforms
 import torch._functorch.vmap
 from torch._decomp import decomposition_table
-from torch._subclasses.fake_tensor import UnsupportedFakeTensorException
+from torch._subclasses.fake_tensor import FakeTensor, UnsupportedFakeTensorException
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.overrides import enable_reentrant_dispatch, redispatch_function
 from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = [
+    "anywhere",
     "autocasting",
+    "behind",
     "called_by_backward_hooks",
+    "called_by_script",
     "called_by_tracer",
+    "called_by_transform",
     "called_by_vmap",
     "decomposition",
     "enable_reentrant_dispatch",
+    "forward_mode",
     "inside_custom_function",
     "is_aten",
     "jit_tracing",
@@ -37,10 +44,13 @@ __all__ = [
     "scripted_autodiff",
     "stft_kernel",
     "tracing",
+    "transforming",
+    "transforms_seen",
     "tree_leaves",
     "tree_map",
     "untraceable",
     "vmapping",
+    "without_reason",
     "without_torch_function",
 ]
 
@@ -107,15 +117,34 @@ def tracing() -> bool:
     return torch.compiler.is_compiling() or torch._C._functorch.maybe_current_level() is not None
 
 
+def forward_mode() -> bool:
+    """Whether derivatives are computed along with values, which tensors do not tell by `requires_grad`."""
+    return torch.autograd.forward_ad._current_level >= 0
+
+
 def vmapping() -> bool:
-    """Whether a `torch.vmap` is running, whose tensors have no values that can be read."""
+    """Whether a `torch.vmap` is running, whose tensors have no single values that can be read."""
     stack = torch._C._functorch.get_interpreter_stack()
     return bool(stack) and any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
 
 
 def readable(x: torch.Tensor) -> bool:
-    """Whether a plain tensor's values can be read: not on the meta device, nor under export, compile, tracing, vmap."""
-    return not (x.is_meta or torch.compiler.is_compiling() or vmapping() or get_proxy_mode() is not None)
+    """Whether a plain tensor has values that can be asked about: not on the meta device, nor while it is recorded."""
+    if x.is_meta or torch.compiler.is_compiling() or isinstance(x, FakeTensor):
+        return False
+    return get_proxy_mode() is None
+
+
+def anywhere(mask: torch.Tensor) -> bool:
+    """Whether a plain Boolean tensor is true anywhere: in any of the samples, where `torch.vmap` runs over some."""
+    return bool(behind(mask).any())
+
+
+def behind(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor for which transforms of `torch.func` have put stand-ins."""
+    while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = torch._C._functorch.get_unwrapped(tensor)
+    return tensor
 
 
 def called_by_vmap() -> bool:
@@ -127,8 +156,60 @@ def called_by_vmap() -> bool:
 
 
 def leaving_vmap() -> bool:
-    """Whether the caller of the caller of the caller is `torch.vmap`, putting the batch back into what it returns."""
-    return sys._getframe(3).f_code.co_name == "_remove_batch_dim"
+    """Whether it is `torch.vmap` that calls a kernel on a box, putting the batch back into what it returns."""
+    return _kernel_caller().f_code.co_name == "_remove_batch_dim"
+
+
+def _kernel_caller() -> FrameType:
+    """The Python frame below which C++ came to call `__torch_dispatch__`."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_name != "__torch_dispatch__":
+        frame = frame.f_back  # type: ignore[assignment]
+    return frame.f_back  # type: ignore[return-value]
+
+
+def transforming() -> bool:
+    """Whether a transform of `torch.func` is running."""
+    return torch._C._functorch.maybe_current_level() is not None
+
+
+@contextlib.contextmanager
+def transforms_seen(on: bool) -> Iterator[None]:
+    """Whether transforms of `torch.func` see what C++ kernels call; if not, kernels meet boxes as they are."""
+    keys = torch._C.DispatchKey
+    with (
+        torch._C._SetExcludeDispatchKeyGuard(keys.FuncTorchDynamicLayerFrontMode, not on),
+        torch._C._SetExcludeDispatchKeyGuard(keys.FuncTorchDynamicLayerBackMode, not on),
+    ):
+        yield
+
+
+def called_by_transform() -> bool:
+    """Whether C++ calls straight below a frame that `torch.func` runs: so it does for its stand-in of a box.
+
+    What a program itself calls on a box passes `redispatch_function` or `torch.ops` on its way to C++.
+    """
+    frame: FrameType | None = _kernel_caller()
+    if frame is None or frame.f_code is redispatch_function.__code__ or frame.f_code.co_filename == torch._ops.__file__:
+        return False
+    while frame is not None:
+        if frame.f_code.co_filename == _TRANSFORMS_FILE:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def called_by_script() -> bool:
+    """Whether a function of TorchScript calls: C++ straight below a frame of the user's, past torch's own Python.
+
+    Some methods of a tensor do so too, hence the question whether any function has been scripted at all.
+    """
+    return bool(torch.jit._state._jit_caching_layer) and not _kernel_caller().f_code.co_filename.startswith(_TORCH)
+
+
+def without_reason(error: Exception) -> bool:
+    """Whether this is TorchScript's error for one that was raised in Python, whose text it loses."""
+    return "TorchScript" in str(error) and str(error).rstrip().endswith("RuntimeError:")
 
 
 def scripted(function: Any) -> bool:
@@ -144,7 +225,7 @@ def scripted_autodiff(function: Any) -> bool:
     """
     if function is not torch.ops.aten.detach.default or not torch.is_grad_enabled():
         return False
-    frame = sys._getframe(3)
+    frame = _kernel_caller()
     if frame.f_code is redispatch_function.__code__:
         return scripted(frame.f_locals["func"])
     return not frame.f_code.co_filename.startswith(_TORCH)
@@ -205,4 +286,5 @@ def inside_custom_function() -> bool:
 stft_kernel = torch._VF.stft  # type: ignore[attr-defined]
 """What `torch.stft` calls once it has padded a plain signal; it alone sees that the window is a box."""
 
+_TRANSFORMS_FILE = torch._functorch.eager_transforms.__file__
 _AUTOGRAD_FUNCTION_FILE = torch.autograd.function.__file__

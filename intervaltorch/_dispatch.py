@@ -6,21 +6,20 @@ to a decomposition of torch; or it is refused by name. The class of interval ten
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import itertools
 import warnings
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from . import _compat, rounding
+from . import _compat, _scripts, _transforms, rounding
+from ._arguments import as_points, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._escapes import traced
-from ._messages import as_called, explain, no_place, unsupported
+from ._failures import check_devices, explain
+from ._messages import as_called, no_place, unsupported
 from ._refusals import refusal
 from ._registry import OPS, Box, Spelling, in_place, spelled
 from .errors import GradientWarning, UnprovenOpError, UnsupportedOpError
@@ -42,30 +41,22 @@ def dispatch(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str
 
 def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Answer an ATen call that a C++ kernel made on intervals: by a rule or a decomposition of torch."""
-    if _compat.scripted_autodiff(function) and not args[0].requires_grad:
-        warnings.warn(
-            "TorchScript differentiates what it has optimised by itself: the bounds are right, but no gradient flows"
-            " through them. Leave the program unscripted, or keep torch.jit.optimized_execution(False) from its first"
-            " call on.",
-            GradientWarning,
-            stacklevel=3,
-        )
+    _scripts.warn_of_cut_graph(function, args)
+    try:
+        return _answer_kernel(cls, function, args, kwargs)
+    except Exception as error:
+        _scripts.keep_error(error)
+        raise
+
+
+def _answer_kernel(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     spelling = OPS.get(function.overloadpacket)
-    if _compat.leaving_vmap():
-        raise UnsupportedOpError(
-            "torch.vmap cannot put boxes together again",
-            "return bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
-        )
+    _transforms.check_caller(function)
     if spelling is None and refusal(function):
         raise unsupported(function, args, kwargs)
-    if _compat.vmapping():
-        raise UnsupportedOpError(
-            f"{spelled(function)} cannot run on a box under torch.vmap",
-            "rules act on whole batches: call the function on the batch itself; or return bounds, Y.lower and Y.upper",
-        )
     # Below autograd its kernels are switched off; reentrant dispatch brings them back, so that the
     # rule's own operations on the bounds are recorded.
-    with _compat.enable_reentrant_dispatch():
+    with _compat.enable_reentrant_dispatch(), _transforms.seen_again():
         if spelling is not None:
             return run(cls, spelling, args, kwargs)
         functional = _compat.out_of_place(function) if in_place(function.overloadpacket) else None
@@ -79,7 +70,9 @@ def dispatch_aten(cls: type, function: Any, args: tuple, kwargs: dict[str, Any])
             return target
         decomposed = _compat.decomposition(function)
         if decomposed is not None:
-            result = decomposed(*_as_points(cls, args), **_as_points(cls, kwargs))
+            if rounding.outward():
+                args, kwargs = as_points(cls, args), as_points(cls, kwargs)
+            result = decomposed(*args, **kwargs)
             if result is not NotImplemented:
                 return result
     raise unsupported(function, args, kwargs)
@@ -105,11 +98,7 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
         return _run_in_place(cls, spelling, args, kwargs)
     boxes = [arg._box if type(arg) is cls else unwrap(cls, arg) for arg in args]  # type: ignore[attr-defined]
     named = {name: unwrap(cls, value) for name, value in kwargs.items()} if kwargs else kwargs
-    enclose = _rule_for(spelling, (boxes, named), args, kwargs)
-    try:
-        result = enclose(*boxes, **named)
-    except TypeError as error:
-        raise explain(error, spelling, args, kwargs) from error
+    result = _apply(spelling, boxes, named, args, kwargs)
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
 
 
@@ -135,30 +124,34 @@ def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[b
     return bool(rest.pop("inplace", False)), args, rest
 
 
-def _rule_for(spelling: Spelling, values: Any, args: tuple, kwargs: dict[str, Any]) -> Callable[..., Any]:
+def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+    """The result of the rule; where it fails, the reason in terms of the call that the user made."""
+    enclose = _rule_for(spelling, boxes, named, args, kwargs)
+    try:
+        return enclose(*boxes, **named)
+    except (TypeError, RuntimeError) as error:
+        explained = explain(error, spelling, args, kwargs)
+        if explained is error:
+            raise
+        raise explained from error
+
+
+def _rule_for(
+    spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tuple, kwargs: dict[str, Any]
+) -> Callable[..., Any]:
     """The rule for these arguments: complex numbers have one of their own, or are refused by name."""
-    if not _has_complex(values):
+    if not (has_unusual(boxes) or (named and has_unusual(named))):
+        return spelling.enclose
+    values = list(leaves((boxes, named)))
+    check_devices(values, spelling, args, kwargs)
+    if not any(map(is_complex, values)):
         return spelling.enclose
     if spelling.op.complex is not None:
         return spelling.op.complex(spelling.enclose)
-    refusal = unsupported(spelling.function, args, kwargs)
-    refusal.headline = f"the interval rule of {spelled(spelling.function)} is for real numbers"
-    refusal.details[1:] = ["bound the parts: x.real, x.imag and x.abs() are boxes of real numbers"]
-    raise refusal
-
-
-def _has_complex(value: Any) -> bool:
-    """Whether there is a complex tensor, box, number or dtype among arguments."""
-    kind = type(value)
-    if kind is Box:
-        return value.lower.is_complex()
-    if kind is tuple or kind is list:
-        return any(map(_has_complex, value))
-    if kind is dict:
-        return any(map(_has_complex, value.values()))
-    if isinstance(value, (Tensor, torch.dtype)):
-        return value.is_complex if isinstance(value, torch.dtype) else value.is_complex()
-    return kind is complex
+    refused = unsupported(spelling.function, args, kwargs)
+    refused.headline = f"the interval rule of {spelled(spelling.function)} is for real numbers"
+    refused.details[1:] = ["bound the parts: x.real, x.imag and x.abs() are boxes of real numbers"]
+    raise refused
 
 
 def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -178,12 +171,7 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
         clones[id(box)] = Box(box.lower.clone(), box.upper.clone())
     boxes = [unwrap(cls, arg, clones) for arg in args]
     named = {key: unwrap(cls, value, clones) for key, value in kwargs.items()}
-    enclose = _rule_for(spelling, (boxes, named), args, kwargs)
-    try:
-        result = enclose(*boxes, **named)
-    except TypeError as error:
-        raise explain(error, spelling, args, kwargs) from error
-    write(box, result)
+    write(box, _apply(spelling, boxes, named, args, kwargs))
     return target
 
 
@@ -214,88 +202,25 @@ def write(box: Box, result: Any) -> None:
     box.upper.copy_(upper)
 
 
-def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({})) -> Any:
-    """Replace interval tensors by their boxes, also in tuples, lists and dicts; NumPy's arrays and numbers by torch's.
-
-    Args:
-        cls: the class of interval tensors.
-        value: an argument.
-        clones: boxes to give in place of others, by identity.
-    """
-    if isinstance(value, cls):
-        box = value._box  # type: ignore[attr-defined]
-        return clones.get(id(box), box)
-    kind = type(value)
-    if kind is tuple or kind is list:
-        return kind([unwrap(cls, item, clones) for item in value])
-    if kind is dict:
-        return {key: unwrap(cls, item, clones) for key, item in value.items()}
-    if kind is np.ndarray:
-        return torch.as_tensor(value)
-    if isinstance(value, np.generic):
-        return value.item()
-    return value
-
-
-def wrap(cls: type, value: Any) -> Any:
-    """Replace boxes by interval tensors, also inside tuples, lists, dicts and torch's named results."""
-    if type(value) is Box:
-        return cls._wrap(value)  # type: ignore[attr-defined]
-    if isinstance(value, (tuple, list)):
-        items = [wrap(cls, item) for item in value]
-        if type(value) in (tuple, list, torch.Size) or hasattr(value, "n_fields"):
-            return type(value)(items)
-        return type(value)(*items)
-    return value
-
-
 def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Run the function's own body or kernel on the intervals; each call inside comes back to the dispatcher."""
     if not callable(function) or _returns_raw_values(function) or refusal(function):
         raise unsupported(function, args, kwargs)
     if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
         raise no_place(function, args, kwargs)
-    # Once optimised, a scripted module differentiates itself, and the bounds lose the gradients of its parameters.
-    plainly = torch.jit.optimized_execution(False) if _compat.scripted(function) else contextlib.nullcontext()
+    transformed = _transforms.meets_kernel(function)
+    points, named = args, kwargs
+    if transformed or rounding.outward():
+        points, named = as_points(cls, args), as_points(cls, kwargs)
+    call = _transforms.run_kernel if transformed else _compat.redispatch_function
     try:
-        with plainly:
-            result = _compat.redispatch_function(function, types, _as_points(cls, args), _as_points(cls, kwargs))
+        with _scripts.running(function):
+            result = call(function, types, points, named)
     except UnsupportedOpError as error:
         raise as_called(error, function, args, kwargs) from error
     except SystemError as error:  # some kernels, such as gru's, lose an exception that is raised inside them
         raise unsupported(function, args, kwargs) from error
-    return _rewrap(cls, result, args)
-
-
-def _as_points(cls: type, value: Any) -> Any:
-    """In outward mode, turn plain floating arguments into point boxes.
-
-    A body may combine two of them before a box comes in; as points, that step too rounds outward.
-    """
-    if not rounding.outward():
-        return value
-    if isinstance(value, Tensor) and not isinstance(value, cls) and (value.is_floating_point() or value.is_complex()):
-        return cls._wrap(Box(value, value))  # type: ignore[attr-defined]
-    if type(value) in (tuple, list):
-        return type(value)([_as_points(cls, item) for item in value])
-    if type(value) is dict:
-        return {key: _as_points(cls, item) for key, item in value.items()}
-    return value
-
-
-def _rewrap(cls: type, result: Any, args: tuple) -> Any:
-    """Free results from the autograd marks that outer C++ kernels leave on the wrappers.
-
-    What a function returns of its own arguments, as one in place does, stays the object that it was.
-    """
-    if isinstance(result, cls):
-        return result if any(result is arg for arg in args) else cls._wrap(result._box)  # type: ignore[attr-defined]
-    if isinstance(result, (tuple, list)):
-        items = [_rewrap(cls, item, args) for item in result]
-        if type(result) in (tuple, list) or hasattr(result, "n_fields"):
-            return type(result)(items)
-        return type(result)(*items) if hasattr(result, "_fields") else result
-    return result
+    return rewrap(cls, result, args)
 
 
 def _returns_raw_values(function: Any) -> bool:
@@ -311,7 +236,8 @@ def _warn_lost_gradient(cls: type, spelling: Spelling, args: tuple) -> None:
                 warnings.warn(
                     f"{spelled(spelling.function)} runs inside a torch.autograd.Function, whose forward is not"
                     " recorded: its bounds are right, but no gradient flows through them."
-                    " Give the function a rule with intervaltorch.register, or write it as a plain function.",
+                    " Give the function a rule with intervaltorch.register, or write it as a plain function;"
+                    " of torch.utils.checkpoint, use_reentrant=False keeps the gradient.",
                     GradientWarning,
                     stacklevel=4,
                 )

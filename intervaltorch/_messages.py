@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from torch import Tensor
 
 from ._refusals import refusal
-from ._registry import Box, Spelling, spelled
+from ._registry import Box, spelled
 from .errors import IntervalError, UnsupportedOpError
 
-__all__ = ["as_called", "describe", "explain", "no_place", "unsupported"]
+__all__ = ["as_called", "describe", "no_place", "unsupported"]
 
 
 def describe(value: Any) -> str:
@@ -61,15 +60,3 @@ def as_called(error: UnsupportedOpError, function: Any, args: tuple, kwargs: dic
     outer.details.insert(1, "inside it, " + error.headline.replace("no interval rule", "no rule"))
     outer.module_path = error.module_path
     return outer
-
-
-def explain(error: TypeError, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Exception:
-    """Turn a signature mismatch between a call and its rule into a refusal by name."""
-    try:
-        inspect.signature(spelling.enclose).bind(*args, **kwargs)
-    except TypeError as mismatch:
-        refused = unsupported(spelling.function, args, kwargs)
-        refused.headline = f"the interval rule of {spelled(spelling.function)} does not take these arguments"
-        refused.details.insert(1, f"reason: {mismatch}")
-        return refused
-    return error

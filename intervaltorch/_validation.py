@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._compat import readable
+from ._compat import anywhere, readable, vmapping
 
 __all__ = ["check_bounds", "check_clip", "check_plain", "check_points", "check_radius"]
 
@@ -32,6 +32,10 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
         raise ValueError(f"lower is on {lower.device} but upper is on {upper.device}: move one with .to(device)")
     if not readable(lower):
         return
+    if vmapping():
+        if anywhere(~(lower <= upper)):
+            raise ValueError("lower exceeds upper, or a bound is NaN, in some sample of torch.vmap")
+        return
     check_points(lower, "lower")
     check_points(upper, "upper")
     crossed = lower & ~upper if lower.dtype is torch.bool else lower > upper
@@ -45,7 +49,7 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
 
 def check_points(x: Tensor, name: str = "the argument") -> None:
     """Raise ValueError if a tensor holds NaN, which no interval contains."""
-    if not readable(x):
+    if not readable(x) or vmapping():
         return
     nan = x.isnan()
     if bool(nan.any()):
@@ -70,7 +74,7 @@ def check_radius(x: Tensor, radius: Any) -> None:
     fits = radius.ndim <= x.ndim and all(r in (1, n) for r, n in pairs)
     if not fits:
         raise ValueError(f"radius of shape {tuple(radius.shape)} does not broadcast to the centre's {tuple(x.shape)}")
-    if not readable(x) or not readable(radius):
+    if not readable(x) or not readable(radius) or vmapping():
         return
     bad = ~(radius >= 0)
     if bool(bad.any()):
@@ -91,7 +95,7 @@ def check_clip(lower: Tensor, upper: Tensor, clip: tuple[float, float]) -> None:
         raise TypeError(f"clip is a pair of numbers (low, high), such as (0, 1), not {clip!r}") from None
     if not ordered:
         raise ValueError(f"clip must be (low, high) with low <= high, not {clip}")
-    if not readable(lower):
+    if not readable(lower) or vmapping():
         return
     missed = (lower > high) | (upper < low)
     if bool(missed.any()):

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from ._compat import tree_leaves, tree_map
+from ._scripts import hidden_errors_raised
 from ._tensor import IntervalTensor
 from .errors import GradientWarning, IntervalError
 
@@ -49,7 +50,7 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
     owner = getattr(function, "__self__", None)  # of a method such as model.encode
     model = next((m for m in (function, owner) if isinstance(m, nn.Module)), None)
     _warn_of_scripts(model)
-    with _located_errors(model):
+    with _located_errors(model), hidden_errors_raised():
         result = function(*inputs, **kwargs)
     if not _holds_interval([inputs, kwargs, list(model.parameters()) if model else [], result]):
         raise TypeError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "DeviceError",
     "DomainError",
     "EscapeError",
     "GradientWarning",
@@ -60,6 +61,10 @@ class DomainError(IntervalError, ValueError):
 
 class UndecidedError(IntervalError, RuntimeError):
     """A Boolean or an index depends on the point of the box, so no single answer is honest."""
+
+
+class DeviceError(IntervalError, RuntimeError):
+    """An operation got tensors on several devices."""
 
 
 class EscapeError(IntervalError, TypeError):

@@ -30,6 +30,7 @@ from ._budgets import (
     neighbour,
     slack,
     unit,
+    untracked,
     up,
 )
 from ._budgets import widen as _widen
@@ -39,7 +40,7 @@ from .errors import UnprovenOpError
 __all__ = [
     "CORRECTLY_ROUNDED", "EXACT", "Budget", "accumulating", "arithmetic", "cast", "check_convolution",
     "check_underflow", "claim", "down", "gamma", "get_rounding", "narrows", "neighbour", "outward", "rounding",
-    "set_default_rounding", "slack", "stated", "unit", "up", "widen",
+    "set_default_rounding", "slack", "stated", "unit", "untracked", "up", "widen",
 ]  # fmt: skip
 
 Mode = Literal["nearest", "outward"]

@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._compat import anywhere, readable, vmapping
 from .._registry import Box
 from ..errors import DomainError, UndecidedError
+from ..rounding import untracked
 
 inf = math.inf
 
@@ -77,11 +79,6 @@ def unbounded(lower: Tensor, upper: Tensor) -> Box:
     return Box(lower, upper)
 
 
-def untracked(x: Tensor) -> Tensor:
-    """The same memory outside the autograd graph, to correct a fresh result that autograd does not keep."""
-    return x.detach() if x.requires_grad else x
-
-
 def decided(mask: Any, what: str) -> Any:
     """Return the plain tensor that a Boolean box equals everywhere, or refuse.
 
@@ -91,15 +88,21 @@ def decided(mask: Any, what: str) -> Any:
     if not isinstance(mask, Box):
         return mask
     undecided = mask.lower != mask.upper
-    count = int(undecided.sum())
-    if count:
-        first = tuple(undecided.nonzero()[0].tolist())
-        raise UndecidedError(
-            f"{what} depends on the point of the box",
-            f"{count} of {undecided.numel()} entries are undecided, the first at index {first}",
-            "use torch.where, which takes the hull of both branches, or bisect the box",
-        )
-    return mask.lower
+    if not anywhere(undecided):
+        return mask.lower
+    raise UndecidedError(
+        f"{what} depends on the point of the box",
+        share(undecided, "are undecided"),
+        "use torch.where, which takes the hull of both branches, or bisect the box",
+    )
+
+
+def share(mask: Tensor, verb: str) -> str:
+    """Say of how many entries a mask is true, and where the first of them is."""
+    if vmapping():
+        return f"entries of some samples {verb}"
+    first = tuple(mask.nonzero()[0].tolist())
+    return f"{int(mask.sum())} of {mask.numel()} entries {verb}, the first at index {first}"
 
 
 # --- domains ----------------------------------------------------------------------------------------------------------
@@ -113,18 +116,17 @@ def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> None:
     """
     l, u = as_box(x)
     low, high = domain
-    if not isinstance(l, Tensor) or torch.compiler.is_compiling():
+    if not isinstance(l, Tensor) or not readable(l):
         return
     outside = (l < low) | (u > high) if high < inf else l < low
     if low == -inf:
         outside = u > high
-    if not bool(outside.any()):
+    if not anywhere(outside):
         return
-    first = tuple(outside.nonzero()[0].tolist())
+    at = "" if vmapping() else ": [{:.9g}, {:.9g}]".format(*(bound[outside][0].item() for bound in (l, u)))
     raise DomainError(
         f"a box leaves the domain [{low:g}, {high:g}] of {op_name}",
-        f"{int(outside.sum())} of {outside.numel()} entries do, the first at index {first}: "
-        f"[{l[first].item():.9g}, {u[first].item():.9g}]",
+        f"{share(outside, 'do')}{at}",
         f"some of its points give NaN; clamp the argument first, as in x.clamp({_clamp_hint(domain)}); "
         "a branch guarded by torch.where still meets the whole box",
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
 from ._boxes import as_box, untracked
@@ -43,7 +44,7 @@ def widened(
     low, high = rounding.widen(box.lower, box.upper, budget, image, *at)
     if signs is not None:
         above, below = (box.lower >= 0) & (low < 0), (box.upper <= 0) & (high > 0)
-        if torch.compiler.is_compiling() or bool((above | below).any()):  # seldom: products near 0
+        if not readable(low) or anywhere(above | below):  # seldom: products near 0
             nonnegative, nonpositive = signs()
             untracked(low).masked_fill_(above & nonnegative, 0.0)
             untracked(high).masked_fill_(below & nonpositive, 0.0)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ._boxes import as_box, both, decided, intersect
@@ -109,7 +110,7 @@ def _allowed(mask: Any) -> Tensor | None:
     if mask is None:
         return None
     allowed = torch.atleast_2d(mask if _is_boolean(mask) else as_box(mask).upper > -inf)
-    return None if not torch.compiler.is_compiling() and bool(allowed.all()) else allowed
+    return None if readable(allowed) and not anywhere(~allowed) else allowed
 
 
 # --- means of values --------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import Box
 from ..errors import DomainError, UnsupportedOpError
 from ..rounding import Budget
@@ -237,7 +238,7 @@ def _shape_and_argument(name: str, input: Operand, other: Operand) -> tuple[Box,
     a, x = as_tensors(a, x), as_tensors(x, a)
     check_domain(name, a, (0.0, inf))
     check_domain(name, x, (0.0, inf))
-    if not torch.compiler.is_compiling() and bool(((a.lower == 0) & (x.lower == 0)).any()):
+    if readable(x.lower) and anywhere((a.lower == 0) & (x.lower == 0)):
         raise DomainError(
             f"{name}(0, 0) is not a number, and a pair of boxes contains that point",
             "clamp one of the arguments first, as in x.clamp(min=1e-30)",

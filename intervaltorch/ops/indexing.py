@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import Box
 from ..errors import DomainError, UndecidedError, UnsupportedOpError
 from ..rounding import EXACT
@@ -42,8 +43,8 @@ def value_box(value: Any, like: Any) -> Box:
         DomainError: for the number NaN, which no box contains.
     """
     number = value if isinstance(value, float) else None
-    if isinstance(value, Tensor) and value.ndim == 0 and not torch.compiler.is_compiling():
-        number = math.nan if bool(value.isnan()) else None
+    if isinstance(value, Tensor) and value.ndim == 0 and readable(value):
+        number = math.nan if anywhere(value.isnan()) else None
     if number is not None and math.isnan(number):
         raise DomainError(
             "NaN cannot be written into a box",
@@ -95,7 +96,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
 
 
 def _is_decided(mask: Box) -> bool:
-    return mask.lower.dtype is not torch.bool or bool((mask.lower == mask.upper).all())
+    return mask.lower.dtype is not torch.bool or not anywhere(mask.lower != mask.upper)
 
 
 def _set_where(input: Box, mask: Box, value: Box) -> None:

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import Box, spellings
 from .._undecided import Undecided
 from ..rounding import EXACT
@@ -118,7 +119,7 @@ def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows
     """
     lower, indices = low
     values = Box(lower, upper)
-    if torch.compiler.is_compiling():
+    if not readable(lower):
         return values, Undecided(indices, name)
     with torch.no_grad():
         sizes = tuple(range(-len(windows), 0))
@@ -127,7 +128,7 @@ def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows
         rivals = _gather_windows(input.upper, windows, -math.inf) >= lower[(...,) + (None,) * len(windows)]
         certain = rivals.sum(sizes) == 1
         certain |= ~_gather_windows(input.lower != input.upper, windows, False).sum(sizes).bool()
-        decided = bool(certain.all())
+        decided = not anywhere(~certain)
     return values, indices if decided else Undecided(indices, name)
 
 

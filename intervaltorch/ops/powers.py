@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._compat import anywhere, readable
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
 from ._boxes import as_box, check_domain, hull, unbounded
@@ -34,7 +35,7 @@ def power(input: Operand, exponent: Operand) -> Box:
     if p.lower is p.upper:
         special = None if isinstance(p.lower, Tensor) else {2: square, 0.5: sqrt, -1: reciprocal}.get(p.lower)
         return special(x) if special else _fixed_power(x, p.lower)
-    if not torch.compiler.is_compiling() and torch.equal(p.lower, p.upper) and bool((x.lower <= 0).any()):
+    if readable(x.lower) and not anywhere(p.lower != p.upper) and anywhere(x.lower <= 0):
         return _fixed_power(x, p.lower)
     check_domain("x**p for intervals of exponents", x, (0.0, inf))
     return widened(unbounded(*corners(torch.pow, x, p)), POWER, (0.0, inf))

@@ -17,10 +17,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import Box
 from ..errors import DomainError
 from ..rounding import Budget
-from ._boxes import untracked
+from ._boxes import share, untracked
 from ._families import rule
 from .reductions import floating
 
@@ -85,7 +86,7 @@ def _bounds(input: Box, dim: int, safe: bool) -> tuple[Tensor, Tensor]:
     lower, upper = _log_odds(input.lower, input.upper, dim, -1), _log_odds(input.upper, input.lower, dim, 1)
     if input.lower.shape[dim] == 1:
         lower = torch.full_like(lower, inf)
-    if torch.compiler.is_compiling() or (input.upper.numel() and bool(input.upper.detach().amin() == -inf)):
+    if not readable(input.upper) or (input.upper.numel() and anywhere(input.upper.detach().amin() == -inf)):
         masked = input.upper == -inf
         if not safe:
             _check_masks(masked, dim)
@@ -97,13 +98,11 @@ def _bounds(input: Box, dim: int, safe: bool) -> tuple[Tensor, Tensor]:
 
 def _check_masks(masked: Tensor, dim: int) -> None:
     """Refuse rows in which every entry is -inf: torch gives NaN there."""
-    if torch.compiler.is_compiling():
-        return
     rows = masked.all(dim)
-    if bool(rows.any()):
+    if readable(rows) and anywhere(rows):
         raise DomainError(
             "softmax of a row whose entries are all -inf is NaN",
-            f"{int(rows.sum())} of {rows.numel()} rows are, the first at index {tuple(rows.nonzero()[0].tolist())}",
+            share(rows, "are such rows"),
             "leave at least one entry of every row unmasked",
         )
 

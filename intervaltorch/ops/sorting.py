@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import Box
 from .._undecided import Undecided
 from ..rounding import EXACT
@@ -46,13 +47,13 @@ def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what
         keepdim: whether `indices` keeps that dimension.
         what: name of the function, for messages.
     """
-    if torch.compiler.is_compiling():
+    if not readable(x.lower):
         return Undecided(indices, what)
     with torch.no_grad():
         mask = torch.as_tensor(certain())
-        if not bool(mask.all()):
+        if anywhere(~mask):
             mask = mask | (x.lower == x.upper).all(dim, keepdim=keepdim)
-        return indices if bool(mask.all()) else Undecided(indices, what)
+        return Undecided(indices, what) if anywhere(~mask) else indices
 
 
 def _mirrored(x: Box) -> Box:
@@ -89,7 +90,7 @@ def _order_is_certain(x: Box, dim: int) -> bool:
     low, high, next_low, next_high = (
         bound.movedim(dim, -1)[..., part] for part in (first, last) for bound in (lower, upper)
     )
-    return bool(((high < next_low) | ((low == high) & (high == next_low) & (next_low == next_high))).all())
+    return not anywhere(~((high < next_low) | ((low == high) & (high == next_low) & (next_low == next_high))))
 
 
 # --- the greatest and the least -----------------------------------------------------------------------------
@@ -176,7 +177,7 @@ def topk(input: Box, k: int, dim: int = -1, largest: bool = True, sorted: bool =
     if input.lower.ndim == 0:
         return _named("topk", (Box(lower, upper), indices))
     if not sorted and k > 1:
-        if not torch.compiler.is_compiling() and _order_is_certain(input, dim):
+        if readable(lower) and _order_is_certain(input, dim):
             places = torch.topk(input.lower, k, dim, largest, sorted=False)[1]
             return _named("topk", (Box(input.lower.gather(dim, places), input.upper.gather(dim, places)), places))
         least, most = lower.amin(dim, keepdim=True), upper.amax(dim, keepdim=True)

@@ -1,0 +1,109 @@
+"""Boxes in the arguments and results of a call, in whatever tuples, lists and dicts hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ._registry import Box
+
+__all__ = ["as_points", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
+
+
+def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({})) -> Any:
+    """Replace interval tensors by their boxes, also in tuples, lists and dicts; NumPy's arrays and numbers by torch's.
+
+    Args:
+        cls: the class of interval tensors.
+        value: an argument.
+        clones: boxes to give in place of others, by identity.
+    """
+    if isinstance(value, cls):
+        box = value._box  # type: ignore[attr-defined]
+        return clones.get(id(box), box)
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([unwrap(cls, item, clones) for item in value])
+    if kind is dict:
+        return {key: unwrap(cls, item, clones) for key, item in value.items()}
+    if kind is np.ndarray:
+        return torch.as_tensor(value)
+    if isinstance(value, np.generic):
+        return value.item()
+    return value
+
+
+def wrap(cls: type, value: Any) -> Any:
+    """Replace boxes by interval tensors, also inside tuples, lists, dicts and torch's named results."""
+    if type(value) is Box:
+        return cls._wrap(value)  # type: ignore[attr-defined]
+    if isinstance(value, (tuple, list)):
+        items = [wrap(cls, item) for item in value]
+        if type(value) in (tuple, list, torch.Size) or hasattr(value, "n_fields"):
+            return type(value)(items)
+        return type(value)(*items)
+    return value
+
+
+def as_points(cls: type, value: Any) -> Any:
+    """Turn plain floating arguments into point boxes.
+
+    A body may combine two of them before a box comes in; as points, that step too has a rule, which rounds outward.
+    """
+    if isinstance(value, Tensor) and not isinstance(value, cls) and (value.is_floating_point() or value.is_complex()):
+        return cls._wrap(Box(value, value))  # type: ignore[attr-defined]
+    if type(value) in (tuple, list):
+        return type(value)([as_points(cls, item) for item in value])
+    if type(value) is dict:
+        return {key: as_points(cls, item) for key, item in value.items()}
+    return value
+
+
+def rewrap(cls: type, result: Any, args: tuple) -> Any:
+    """Free results from the autograd marks that outer C++ kernels leave on the wrappers.
+
+    What a function returns of its own arguments, as one in place does, stays the object that it was.
+    """
+    if isinstance(result, cls):
+        return result if any(result is arg for arg in args) else cls._wrap(result._box)  # type: ignore[attr-defined]
+    if isinstance(result, (tuple, list)):
+        items = [rewrap(cls, item, args) for item in result]
+        if type(result) in (tuple, list) or hasattr(result, "n_fields"):
+            return type(result)(items)
+        return type(result)(*items) if hasattr(result, "_fields") else result
+    return result
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """The arguments in nested tuples, lists and dicts."""
+    if isinstance(value, (tuple, list, dict)):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from leaves(item)
+    else:
+        yield value
+
+
+def has_unusual(value: Any) -> bool:
+    """Whether something among arguments is complex, or a tensor without values."""
+    kind = type(value)
+    if kind is Box:
+        return value.lower.is_meta or value.lower.is_complex()
+    if kind is tuple or kind is list:
+        return any(map(has_unusual, value))
+    if kind is dict:
+        return any(map(has_unusual, value.values()))
+    return is_complex(value) or (isinstance(value, Tensor) and value.is_meta)
+
+
+def is_complex(value: Any) -> bool:
+    """Whether a box, tensor, number or dtype is complex."""
+    if isinstance(value, Box):
+        return value.lower.is_complex()
+    if isinstance(value, (Tensor, torch.dtype)):
+        return value.is_complex if isinstance(value, torch.dtype) else value.is_complex()
+    return type(value) is complex

@@ -1,0 +1,93 @@
+"""Why a rule cannot answer, where torch's error would not say it: signatures, devices, values that are not there."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from torch import Tensor
+
+from ._arguments import leaves
+from ._compat import readable, vmapping
+from ._messages import describe, unsupported
+from ._registry import Box, Spelling, spelled
+from .errors import DeviceError, IntervalError
+
+__all__ = ["check_devices", "explain"]
+
+
+def check_devices(values: list[Any], spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Refuse to combine values with tensors on the meta device, which have none: some kernels would read anything.
+
+    Allowed is what torch takes on any device (numbers as tensors, indices), and what takes only a shape or a device.
+
+    Raises:
+        DeviceError: with the arguments and their devices.
+    """
+    if spelling.op.name in _TAKES_METADATA:
+        return
+    bounds = [value.lower if isinstance(value, Box) else value for value in values]
+    meta = [bound.is_meta for bound in bounds if isinstance(bound, Tensor)]
+    if any(meta) and any(map(_is_real, values)):
+        raise _several_devices(spelling, args, kwargs)
+
+
+_TAKES_METADATA = {"to", "type_as", "view_as", "reshape_as", "expand_as"}
+
+
+def _is_real(value: Any) -> bool:
+    """Whether an argument has values that must be on the device of the others."""
+    if isinstance(value, Box):
+        return not value.lower.is_meta
+    if not isinstance(value, Tensor) or value.is_meta:
+        return False
+    return value.ndim > 0 and (value.is_floating_point() or value.is_complex())
+
+
+def _several_devices(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> DeviceError:
+    tensors = [value for value in leaves((args, kwargs)) if isinstance(value, Tensor)]
+    called = ", ".join(f"{describe(tensor)} on {tensor.device}" for tensor in tensors)
+    remedy = "move them to one: module.to(X.device), tensor.to(X.device) or X.to(device)"
+    if any(tensor.is_meta for tensor in tensors):
+        remedy += "; what is on meta has no values yet: module.to_empty(device=X.device), then load its weights"
+    return DeviceError(f"{spelled(spelling.function)} got tensors on several devices", f"called with: {called}", remedy)
+
+
+def explain(error: Exception, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Exception:
+    """Return an error that says what happened in a rule, or the same error if it does so itself."""
+    if isinstance(error, IntervalError):
+        return error
+    if isinstance(error, TypeError):
+        return _mismatch(spelling, args, kwargs) or error
+    tensors = [value for value in leaves((args, kwargs)) if isinstance(value, Tensor)]
+    text = str(error)
+    if len({tensor.device for tensor in tensors}) > 1 and "device" in text.lower():
+        return _several_devices(spelling, args, kwargs)
+    if any(word in text for word in _READING) and (vmapping() or not all(map(_has_values, tensors))):
+        refused = unsupported(spelling.function, args, kwargs)
+        refused.headline = f"the interval rule of {spelled(spelling.function)} reads values, and there are none here"
+        refused.details[1:] = [
+            "tensors have no values to ask for on the meta device, while a program is recorded, or under torch.vmap",
+            "call it on boxes with values; to record or map a model, leave this operation out of that part",
+        ]
+        return refused
+    return error
+
+
+_READING = ("data-dependent", "data-independent", "meta tensor", "Meta tensor", ".item()", "aten.equal", "aten::equal")
+
+
+def _has_values(tensor: Any) -> bool:
+    return readable(tensor._box.lower if hasattr(tensor, "_box") else tensor)
+
+
+def _mismatch(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> IntervalError | None:
+    """Turn a signature mismatch between a call and its rule into a refusal by name."""
+    try:
+        inspect.signature(spelling.enclose).bind(*args, **kwargs)
+    except TypeError as mismatch:
+        refused = unsupported(spelling.function, args, kwargs)
+        refused.headline = f"the interval rule of {spelled(spelling.function)} does not take these arguments"
+        refused.details.insert(1, f"reason: {mismatch}")
+        return refused
+    return None
