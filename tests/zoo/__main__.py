@@ -26,6 +26,7 @@ Nothing is tolerated but the rounding that outward mode itself accounts for. `te
   *median ratio*: the same of each layer, median of the layers. Plain intervals grow with depth, most of all where
   normalisation divides by small deviations.
 - *alone*: submodules checked alone; *ratio alone*: the ratio of these, median.
+- *calls*: functions of torch that these called on boxes, each compared with the function at corners of its arguments.
 
 {table}
 """

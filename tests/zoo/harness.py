@@ -8,6 +8,8 @@ A check of one model, in float64:
    point, and each layer's value is compared with its box.
 4. Deep inside a model boxes are wider than what points reach. So steps 2 and 3 are repeated for one submodule of every
    class alone, with a new box around the arguments that the model gives to it: there a box that is too small shows.
+5. While each of these runs alone, every function of torch that it calls on boxes is compared with that function at
+   points of the boxes that it got (`calls.CheckedCalls`).
 
 The comparison needs no tolerance of its own. A value computed at a point lies off the real one by rounding, and outward
 mode bounds how much rounding can add up to in each entry of each layer: that is the distance between its box and the
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 
 from intervaltorch import IntervalTensor, layer_bounds, rounding
 
+from .calls import CheckedCalls
 from .layers import Inputs, layer_values, leaves, small_submodules
 from .weights import prepare
 
@@ -45,6 +48,7 @@ class Result:
         median: the same of each layer, median of all layers.
         alone: number of submodules that were checked alone.
         ratio_alone: ratio of these, median.
+        calls: number of function calls in them that were compared.
         seconds: of the whole check.
         problems: what was wrong, and where; nothing if all is well.
     """
@@ -55,6 +59,7 @@ class Result:
     median: float = inf
     alone: int = 0
     ratio_alone: float = inf
+    calls: int = 0
     seconds: float = 0.0
     problems: list[str] = dataclasses.field(default_factory=list)
 
@@ -77,13 +82,14 @@ def check(model: nn.Module, inputs: dict[str, Any], boxed: str, radius: float = 
     problems = Problems()
     comparison = _compare(model, whole, problems, generator)
     ratios = comparison.ratios()
-    alone = []
+    alone, calls = [], 0
     for name, (module, given) in small_submodules(model, whole).items():
         problems.prefix = f"{name} ({type(module).__name__}) alone: "
         local = _compare(module, given, problems, generator)
         alone.append(local.ratios().get("", inf))
         comparison.entries += local.entries
         comparison.layers += local.layers
+        calls += _check_calls(module, given, problems, generator)
     return Result(
         layers=comparison.layers,
         entries=comparison.entries,
@@ -91,6 +97,7 @@ def check(model: nn.Module, inputs: dict[str, Any], boxed: str, radius: float = 
         median=_median(ratios.values()),
         alone=len(alone),
         ratio_alone=_median(alone),
+        calls=calls,
         seconds=time.perf_counter() - start,
         problems=problems.found(),
     )
@@ -133,6 +140,15 @@ def _compare(module: nn.Module, inputs: Inputs, problems: Problems, generator: t
         # The clone is a tensor that layers may write into.
         comparison.add(layer_values(module, *inputs.given([x.clone().requires_grad_().clone() for x in point])))
     return comparison
+
+
+def _check_calls(module: nn.Module, inputs: Inputs, problems: Problems, generator: torch.Generator) -> int:
+    """Compare every call that a module makes, and count the calls."""
+    args, kwargs = inputs.boxes()
+    with torch.no_grad(), warnings.catch_warnings(), CheckedCalls(problems.add, generator) as calls:
+        warnings.filterwarnings("ignore", message=".*guessed error budget")
+        module(*args, **kwargs)
+    return calls.count
 
 
 class _Comparison:

@@ -61,8 +61,8 @@ def run_all(models: Iterable[str], workers: int) -> Iterator[Row]:
 
 
 HEAD = [
-    "| model | layers | numbers | ratio | median ratio | alone | ratio alone | seconds | status |",
-    "|---|---|---|---|---|---|---|---|---|",
+    "| model | layers | numbers | ratio | median ratio | alone | ratio alone | calls | seconds | status |",
+    "|---|---|---|---|---|---|---|---|---|---|",
 ]
 
 
@@ -70,9 +70,9 @@ def line(row: Row) -> str:
     """One row as Markdown."""
     found = row.result
     if row.refusal:
-        return f"| {row.model} | | | | | | | | {row.status}: {' '.join(row.refusal.split())} |"
+        return f"| {row.model} | | | | | | | | | {row.status}: {' '.join(row.refusal.split())} |"
     status = "; ".join([row.status, *found.problems])
-    ratios = f"{found.ratio:.3g} | {found.median:.3g} | {found.alone} | {found.ratio_alone:.3g}"
+    ratios = f"{found.ratio:.3g} | {found.median:.3g} | {found.alone} | {found.ratio_alone:.3g} | {found.calls}"
     return f"| {row.model} | {found.layers} | {found.entries} | {ratios} | {found.seconds:.1f} | {status} |"
 
 
@@ -84,16 +84,17 @@ def read(page: str) -> dict[str, str]:
 
 def summary(rows: Iterable[str]) -> str:
     """Counts in one sentence."""
-    cells = [[cell.strip() for cell in text.split("|")[1:10]] for text in rows]
-    ok = [cell for cell in cells if cell[8] == "ok"]
+    cells = [[cell.strip() for cell in text.split("|")[1:11]] for text in rows]
+    ok = [cell for cell in cells if cell[9] == "ok"]
     counts = [
         f"{sum(cell[0].startswith(library) for cell in ok)} of"
         f" {sum(cell[0].startswith(library) for cell in cells)} {library} models"
         for library in ("timm", "transformers")
     ]
-    layers, numbers = (sum(int(cell[column]) for cell in ok) for column in (1, 2))
-    refused, failed = (sum(cell[8].startswith(kind) for cell in cells) for kind in ("refused", "FAILED"))
+    layers, numbers, calls = (sum(int(cell[column]) for cell in ok) for column in (1, 2, 7))
+    refused, failed = (sum(cell[9].startswith(kind) for cell in cells) for kind in ("refused", "FAILED"))
     return (
-        f"{' and '.join(counts)} are enclosed in all of {layers} layers ({numbers} numbers);"
+        f"{' and '.join(counts)} are enclosed in all of {layers} layers ({numbers} numbers) and"
+        f" {calls} calls of functions;"
         f" {refused} refused by name, {failed} failed."
     )
