@@ -174,11 +174,16 @@ GROUPS = (
 )
 """Every reason for which functions are refused."""
 
-_REFUSED = {name: (group, instead) for group in GROUPS for name, instead in group.advice().items()}
+_REFUSED = {
+    name.rpartition(".")[2]: (name, group, instead) for group in GROUPS for name, instead in group.advice().items()
+}
 
 
 def refusal(function: Any) -> tuple[Group, str] | None:
     """Return why a function of torch is refused on purpose and what to do instead; None if it is not."""
-    name = spelled(function)
-    found = _REFUSED.get(name) or _REFUSED.get(bare_name(function))
-    return found if found and name.startswith(("torch.", "aten.")) else None
+    found = _REFUSED.get(bare_name(function))
+    if found is None:
+        return None
+    name, group, instead = found
+    of_torch = spelled(function).startswith(name if "." in name else ("torch.", "aten."))
+    return (group, instead) if of_torch else None

@@ -78,9 +78,10 @@ class Call:
                 yield "another number of results at a point"
                 return
             for (near, out), value in zip(boxes, values):
-                # As in `harness`; two bounds at infinity differ by nothing.
+                # As in `harness`, where two bounds at infinity differ by nothing; and the rounding of torch's kernel,
+                # about 1e-12 of the width, which may cancel where the rule does not: x a + b for (x - m) a + c.
                 below, above = (
-                    (here - there).clamp(min=0).nan_to_num(0)
+                    (here - there).clamp(min=0).nan_to_num(0) + 1e-9 * near.width.nan_to_num(0, 0, 0)
                     for here, there in ((near.lower, out.lower), (out.upper, near.upper))
                 )
                 if not bool(((out.lower - below <= value) & (value <= out.upper + above)).all()):
