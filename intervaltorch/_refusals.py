@@ -89,7 +89,6 @@ GROUPS = (
         "__lshift__ __rshift__ __ilshift__ __irshift__ __rlshift__ __rrshift__ bitwise_left_shift bitwise_left_shift_"
         " bitwise_right_shift bitwise_right_shift_ gcd gcd_ lcm lcm_ hash_tensor one_hot unravel_index",
         {
-            "frexp": "split off a fixed power of two: torch.ldexp(x, -n)",
             "sym_max sym_min": "torch.maximum and torch.minimum take boxes",
         },
     ),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
+from .._undecided import Undecided
 from ..rounding import CORRECTLY_ROUNDED, EXACT
-from ._boxes import as_box, unbounded
+from ._boxes import anywhere, as_box, unbounded
 from ._complex import argument
 from ._families import decreasing, increasing, rule
 from ._operands import Operand, as_tensors, operands, widened
@@ -128,6 +130,23 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
     lower = torch.where(same, torch.maximum(residue.lower, every.lower), every.lower)
     upper = torch.where(same, torch.minimum(residue.upper, every.upper), every.upper)
     return Box(torch.where(nothing, -inf, lower), torch.where(nothing, inf, upper))
+
+
+# --- floating point -----------------------------------------------------------------------------------------
+
+
+@rule("frexp", formula="x = m 2^e", family="step", budget=EXACT, proven=True)
+def frexp(input: Box) -> Any:
+    """Mantissas increase between powers of two, and have every value of their sign where the box contains one."""
+    l, u = input
+    (low, exponent), (high, above) = torch.frexp(l), torch.frexp(u)
+    one_binade = (exponent == above) & (low.sign() == high.sign()) & ((l.isfinite() & u.isfinite()) | (l == u))
+    least = torch.where(l < 0, -1.0, torch.where(l > 0, 0.5, 0.0)).to(l.dtype)
+    most = torch.where(u > 0, 1.0, torch.where(u < 0, -0.5, 0.0)).to(l.dtype)
+    mantissa = Box(torch.where(one_binade, low, least), torch.where(one_binade, high, most))
+    undecided = anywhere(~one_binade)
+    result: Any = mantissa, Undecided(exponent, "frexp") if undecided else exponent
+    return torch.return_types.frexp(result)
 
 
 # --- infinities ---------------------------------------------------------------------------------------------

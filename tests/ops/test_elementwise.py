@@ -9,7 +9,7 @@ import mpmath
 import pytest
 import torch
 
-from intervaltorch import DomainError, IntervalTensor, rounding, testing
+from intervaltorch import DomainError, IntervalTensor, UndecidedError, rounding, testing
 
 inf, pi = math.inf, math.pi
 
@@ -196,3 +196,15 @@ def test_the_functions_of_rules_written_by_hand_keep_the_contract():
     x = box([0.3, 1.2, 2.5], [0.31, 1.4, 2.6], torch.float32)
     for function in (torch.tan, torch.sinc, torch.lgamma, torch.digamma):
         testing.check_op(function, x)
+
+
+def test_frexp_in_one_binade_and_across_several():
+    x = box([0.6, -1.9, 0.3, -3.0, -0.2, 0.0, 0.7, 2.0], [0.9, -1.2, 0.7, -0.7, 0.1, 0.1, inf, 2.0])
+    mantissa, exponent = torch.frexp(x)
+    assert mantissa.lower.tolist() == [0.6, -0.95, 0.5, -1, -1, 0, 0.5, 0.5]
+    assert mantissa.upper.tolist() == [0.9, -0.6, 1, -0.5, 1, 1, 1, 0.5]
+    with pytest.raises(UndecidedError, match="frexp"):
+        exponent + 1
+    mantissa, exponent = x[:2].frexp()
+    assert exponent.tolist() == [0, 1]
+    testing.check_op(lambda x: torch.frexp(x).mantissa, x[:3].float())
