@@ -18,11 +18,12 @@ from torch import Tensor
 from . import _compat, _scripts, _transforms, rounding
 from ._arguments import as_points, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._escapes import traced
-from ._failures import check_devices, explain
+from ._failures import check_devices, check_reading
 from ._messages import as_called, no_place, unsupported
 from ._refusals import refusal
 from ._registry import OPS, Box, Spelling, in_place, spelled
-from .errors import GradientWarning, UnprovenOpError, UnsupportedOpError
+from ._wrong_arguments import as_torch_returns, raise_as_torch_does
+from .errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
 
 __all__ = ["dispatch", "dispatch_aten"]
 
@@ -125,15 +126,18 @@ def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[b
 
 
 def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tuple, kwargs: dict[str, Any]) -> Any:
-    """The result of the rule; where it fails, the reason in terms of the call that the user made."""
+    """The result of the rule; where it fails, what torch raises, or the reason in terms of the call that was made."""
     enclose = _rule_for(spelling, boxes, named, args, kwargs)
     try:
-        return enclose(*boxes, **named)
-    except (TypeError, RuntimeError) as error:
-        explained = explain(error, spelling, args, kwargs)
-        if explained is error:
+        result = enclose(*boxes, **named)
+    except IntervalError:
+        raise
+    except Exception as error:
+        check_reading(error, spelling, args, kwargs)
+        if spelling.op.registered:  # it is its author's, and so is what it raises
             raise
-        raise explained from error
+        raise_as_torch_does(error, spelling.function, boxes, named)
+    return as_torch_returns(result, spelling.function, boxes, named) if spelling.op.asks else result
 
 
 def _rule_for(
@@ -218,8 +222,14 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
             result = call(function, types, points, named)
     except UnsupportedOpError as error:
         raise as_called(error, function, args, kwargs) from error
-    except SystemError as error:  # some kernels, such as gru's, lose an exception that is raised inside them
-        raise unsupported(function, args, kwargs) from error
+    except IntervalError:
+        raise
+    except Exception as error:
+        raise_as_torch_does(error, function, unwrap(cls, args), unwrap(cls, kwargs))
+    if not in_place(function):
+        boxes = unwrap(cls, result)
+        checked = as_torch_returns(boxes, function, unwrap(cls, args), unwrap(cls, kwargs))
+        result = result if checked is boxes else wrap(cls, checked)
     return rewrap(cls, result, args)
 
 

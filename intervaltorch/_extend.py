@@ -114,7 +114,7 @@ def register(
     family = f"{monotone}" if monotone else "rule" if critical is None else "piecewise monotone"
     op = Op(
         name, formula, family, enclose, function, domain, image, curvature, points, budget, proven=budget is not None,
-        sharp=rule is None, note=inspect.getdoc(function) or "",
+        sharp=rule is None, note=inspect.getdoc(function) or "", registered=True,
     )  # fmt: skip
     add_op(op, entries)
     return called

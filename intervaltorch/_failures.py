@@ -1,8 +1,7 @@
-"""Why a rule cannot answer, where torch's error would not say it: signatures, devices, values that are not there."""
+"""Why a rule cannot answer, where torch's error would not say it: devices, values that are not there."""
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
 from torch import Tensor
@@ -11,9 +10,9 @@ from ._arguments import leaves
 from ._compat import readable, vmapping
 from ._messages import describe, unsupported
 from ._registry import Box, Spelling, spelled
-from .errors import DeviceError, IntervalError
+from .errors import DeviceError
 
-__all__ = ["check_devices", "explain"]
+__all__ = ["check_devices", "check_reading"]
 
 
 def check_devices(values: list[Any], spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -53,16 +52,16 @@ def _several_devices(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) ->
     return DeviceError(f"{spelled(spelling.function)} got tensors on several devices", f"called with: {called}", remedy)
 
 
-def explain(error: Exception, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Exception:
-    """Return an error that says what happened in a rule, or the same error if it does so itself."""
-    if isinstance(error, IntervalError):
-        return error
-    if isinstance(error, TypeError):
-        return _mismatch(spelling, args, kwargs) or error
+def check_reading(error: Exception, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Say so where a rule failed because values lie on several devices, or are not there.
+
+    Raises:
+        IntervalError: from what the rule raised.
+    """
     tensors = [value for value in leaves((args, kwargs)) if isinstance(value, Tensor)]
     text = str(error)
     if len({tensor.device for tensor in tensors}) > 1 and "device" in text.lower():
-        return _several_devices(spelling, args, kwargs)
+        raise _several_devices(spelling, args, kwargs) from error
     if any(word in text for word in _READING) and (vmapping() or not all(map(_has_values, tensors))):
         refused = unsupported(spelling.function, args, kwargs)
         refused.headline = f"the interval rule of {spelled(spelling.function)} reads values, and there are none here"
@@ -70,8 +69,7 @@ def explain(error: Exception, spelling: Spelling, args: tuple, kwargs: dict[str,
             "tensors have no values to ask for on the meta device, while a program is recorded, or under torch.vmap",
             "call it on boxes with values; to record or map a model, leave this operation out of that part",
         ]
-        return refused
-    return error
+        raise refused from error
 
 
 _READING = ("data-dependent", "data-independent", "meta tensor", "Meta tensor", ".item()", "aten.equal", "aten::equal")
@@ -79,15 +77,3 @@ _READING = ("data-dependent", "data-independent", "meta tensor", "Meta tensor", 
 
 def _has_values(tensor: Any) -> bool:
     return readable(tensor._box.lower if hasattr(tensor, "_box") else tensor)
-
-
-def _mismatch(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> IntervalError | None:
-    """Turn a signature mismatch between a call and its rule into a refusal by name."""
-    try:
-        inspect.signature(spelling.enclose).bind(*args, **kwargs)
-    except TypeError as mismatch:
-        refused = unsupported(spelling.function, args, kwargs)
-        refused.headline = f"the interval rule of {spelled(spelling.function)} does not take these arguments"
-        refused.details.insert(1, f"reason: {mismatch}")
-        return refused
-    return None

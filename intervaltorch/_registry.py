@@ -62,6 +62,9 @@ class Op:
         note: what is loose about it, or a source.
         complex: makes, of the rule for boxes of real numbers, the one for rectangles of complex numbers; None if the op
             has none and refuses them.
+        asks: whether torch is asked if it takes arguments of these shapes and dtypes, since the rule takes some that
+            torch refuses.
+        registered: whether it came by `register` instead of with the library.
     """
 
     name: str
@@ -78,6 +81,8 @@ class Op:
     sharp: bool = True
     note: str = ""
     complex: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
+    asks: bool = False
+    registered: bool = False
     spellings: list[Spelling] = dataclasses.field(default_factory=list, repr=False)
 
 

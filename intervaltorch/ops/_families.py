@@ -77,6 +77,7 @@ def monotone(
     may_be_nan: bool = False,
     note: str = "",
     complex: Any = None,
+    asks: bool = False,
 ) -> Rule:
     """Functions monotone in each argument: `f(l, ...) <= f(x, ...) <= f(u, ...)`, ends swapped where the sign is -1.
 
@@ -94,6 +95,7 @@ def monotone(
         may_be_nan: whether infinite ends can give NaN, as in inf - inf.
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
+        asks: see `Op.asks`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -129,7 +131,7 @@ def monotone(
     _enter(
         names, also, functional, enclose, None, formula=formula, family="monotone" if len(signs) > 1 else
         ("decreasing" if signs == (-1,) else "increasing"), domain=domain, image=image, curvature=curvature,
-        budget=budget, proven=budget is not None, note=note, complex=complex,
+        budget=budget, proven=budget is not None, note=note, complex=complex, asks=asks,
     )  # fmt: skip
     return enclose
 
@@ -174,6 +176,7 @@ def piecewise_monotone(
     limits: tuple[float, float] | None = None,
     note: str = "",
     complex: Any = None,
+    asks: bool = False,
 ) -> Rule:
     """Unary functions that change direction at finitely many points.
 
@@ -195,6 +198,7 @@ def piecewise_monotone(
         limits: values at -inf and +inf where the function itself gives NaN there.
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
+        asks: see `Op.asks`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -208,7 +212,7 @@ def piecewise_monotone(
     _enter(
         names, also, functional, enclose, None, formula=formula, family="piecewise monotone", domain=domain,
         image=image, curvature=curvature, critical=critical, budget=budget, proven=budget is not None, note=note,
-        complex=complex,
+        complex=complex, asks=asks,
     )  # fmt: skip
     return enclose
 

@@ -64,7 +64,7 @@ def leaky_relu(input: Box, negative_slope: Any = 0.01) -> Box:
     return _two_slopes(input, negative_slope)
 
 
-@rule("prelu", formula=r"\max(x, 0) + a \min(x, 0)", **_RECORD)
+@rule("prelu", formula=r"\max(x, 0) + a \min(x, 0)", asks=True, **_RECORD)
 def prelu(input: Operand, weight: Operand) -> Box:
     """The hull, for slopes of any sign and intervals of slopes, one for each channel or one for all."""
     x, slope = as_box(input), as_box(weight)
@@ -88,6 +88,8 @@ def rrelu(input: Box, lower: float = 1 / 8, upper: float = 1 / 3, training: bool
             "rrelu draws random slopes in training mode, so it is no function of its input",
             "call model.eval() first, or use F.leaky_relu with a slope of your choice",
         )
+    if lower > upper:
+        raise RuntimeError("the slopes of rrelu are in the wrong order")
     return leaky_relu(input, (lower + upper) / 2)
 
 

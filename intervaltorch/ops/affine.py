@@ -248,7 +248,7 @@ def convolution(
     )
 
 
-@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", family="affine", proven=True)
+@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", family="affine", proven=True, asks=True)
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
     """The hull of the outer product, then an affine map."""
     first = mapped(lambda x: x.unsqueeze(-1), input1)

@@ -19,7 +19,7 @@ from .reductions import summed
 # --- embedding_bag ----------------------------------------------------------------------------------------------------
 
 
-@rule(torch.embedding_bag, formula=r"\bigoplus_{i \in B} w_i", family="indexing", proven=True)
+@rule(torch.embedding_bag, formula=r"\bigoplus_{i \in B} w_i", family="indexing", proven=True, asks=True)
 def embedding_bag(
     weight: Any, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
     sparse: bool = False, per_sample_weights: Any = None, include_last_offset: bool = False,

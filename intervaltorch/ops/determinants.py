@@ -29,7 +29,7 @@ from .products import matmul
 from .reductions import prod, sum_
 from .solving import double, narrowed
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "asks": True}
 _TYPES: Any = torch.return_types
 _FEW = 4
 """Up to this size all minors are computed."""

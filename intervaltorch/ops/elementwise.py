@@ -86,7 +86,7 @@ def atan2(input: Operand, other: Operand) -> Box:
     return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), ANGLE, (-PI, PI))
 
 
-@rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True)
+@rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True, asks=True)
 def polar(abs: Any, angle: Any) -> Box:
     """Each part is a product of two variables: the smallest rectangle."""
     cos, sin = (OPS[function].enclose(as_box(angle)) for function in (torch.cos, torch.sin))

@@ -208,7 +208,7 @@ def where_method(input: Any, condition: Any, other: Any) -> Any:
     return where(condition, input, other)
 
 
-@rule("masked_fill", formula=r"a \text{ if } m \text{ else } x", complex=sidewise, **_EXACT)
+@rule("masked_fill", formula=r"a \text{ if } m \text{ else } x", complex=sidewise, asks=True, **_EXACT)
 def masked_fill(input: Any, mask: Any, value: Any) -> Box:
     """The hull of the entry and the value where the mask is undecided."""
     dtype = as_box(input).lower.dtype

@@ -166,7 +166,9 @@ _register_cubic("_upsample_bicubic2d_aa")
 # --- sampling -----------------------------------------------------------------------------------------------
 
 
-@rule("grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True)
+@rule(
+    "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True, asks=True
+)
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Box:
     """Samples at fixed places: non-negative weights, so the hull. Places that are intervals are refused."""
     parameters = (interpolation_mode, padding_mode, align_corners)
@@ -177,6 +179,8 @@ def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: i
             "grid_sample has interval rules for bilinear and nearest sampling at fixed places",
             "pass a plain grid (X.center of a box is one) and mode='bilinear'",
         )
+    if interpolation_mode not in (0, 1) or padding_mode not in (0, 1, 2):
+        raise UnsupportedOpError("grid_sample has the modes that torch.nn.functional.grid_sample names", "use those")
     if interpolation_mode == 1:
         return both(torch.grid_sampler, input, grid, *parameters)
     dims = grid.shape[-1]

@@ -16,7 +16,7 @@ from .powers import power
 from .reductions import sum_
 from .structural import _convert
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "asks": True}
 
 
 @rule("pdist", "_pdist_forward", formula=r"\|x_i - x_j\|_p", functional=True, **_RECORD)

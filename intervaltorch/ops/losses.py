@@ -48,7 +48,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: int = _MEAN, beta: float 
     )
 
 
-@rule("huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss)
+@rule("huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss, asks=True)
 def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1.0) -> Any:
     """Increasing in the distance: the hull."""
     return _of_distance(
@@ -56,7 +56,7 @@ def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1
     )
 
 
-@rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True)
+@rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True, asks=True)
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
     """The hull: the norms of all differences."""
     first, second = as_box(x1), as_box(x2)

@@ -121,6 +121,7 @@ _CENTRED: dict[str, Any] = {
     "family": "normalization",
     "proven": True,
     "sharp": False,
+    "asks": True,
     "formula": r"w \frac{x - \bar x}{\sqrt{\mathrm{var} + \epsilon}} + b",
 }
 
@@ -284,7 +285,7 @@ def instance_norm(
 
 
 @rule("rms_norm", also=(F.rms_norm,), function=F.rms_norm, formula=r"w x / \sqrt{\overline{x^2} + \epsilon}",
-      family="normalization", proven=True)  # fmt: skip
+      family="normalization", proven=True, asks=True)  # fmt: skip
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Box:
     """The hull; within ±√n before the weight."""
     x = as_box(input)

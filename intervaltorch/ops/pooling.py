@@ -61,6 +61,11 @@ def _tuple(value: Any, dims: int) -> tuple[int, ...]:
     return values * dims if len(values) == 1 else values
 
 
+def _stride(given: Any) -> Any:
+    """None for no stride, which is an empty list to ATen."""
+    return None if given in (None, [], ()) else given
+
+
 def _register_average(dims: int) -> None:
     function: Any = getattr(F, f"avg_pool{dims}d")
 
@@ -73,7 +78,7 @@ def _register_average(dims: int) -> None:
         divisor = {} if divisor_override is None else {"divisor_override": abs(divisor_override)}
 
         def pool(x: Tensor) -> Tensor:
-            return function(x, kernel_size, stride or None, padding, ceil_mode, count_include_pad, **divisor)
+            return function(x, kernel_size, _stride(stride), padding, ceil_mode, count_include_pad, **divisor)
 
         pooled = summed(pool, (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, dims)))
         return Box(-pooled.upper, -pooled.lower) if flip else pooled
@@ -152,7 +157,7 @@ def _register_greatest(dims: int) -> None:
         """Both bounds pooled, exactly."""
         if return_indices:
             return with_indices(input, kernel_size, stride, padding, dilation, ceil_mode)
-        stride = stride or None
+        stride = _stride(stride)
         return Box(*(plain(x, kernel_size, stride, padding, dilation, ceil_mode) for x in input))
 
     def with_indices(
@@ -160,7 +165,7 @@ def _register_greatest(dims: int) -> None:
         ceil_mode: bool = False, return_indices: bool = True,
     ) -> Any:  # fmt: skip
         """Both bounds pooled, exactly; the indices if they are the same for every point."""
-        stride = stride or None
+        stride = _stride(stride)
         parameters = (kernel_size, stride, padding, dilation, ceil_mode)
         low, upper = plain(input.lower, *parameters, return_indices=True), plain(input.upper, *parameters)
         kernel = _tuple(kernel_size, dims)

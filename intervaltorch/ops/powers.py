@@ -110,7 +110,7 @@ def hypot(input: Operand, other: Operand) -> Box:
     return widened(Box(lower, torch.hypot(x.upper, y.upper)), HYPOT, (0.0, inf))
 
 
-@rule("lerp", formula="(1 - w) x + w y", family="power", proven=True)
+@rule("lerp", formula="(1 - w) x + w y", family="power", proven=True, asks=True)
 def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
     """Affine in each argument: the hull of both ends of the weight."""
     like = as_box(input)

@@ -78,14 +78,14 @@ def mv(input: Any, vec: Any) -> Box:
     return _matrix_product(torch.mv, input, vec)
 
 
-@rule("dot", "inner", formula=r"x^\top y", family="affine", proven=True, sharp=False, complex=matrix_product)
+@rule("dot", "inner", formula=r"x^\top y", family="affine", proven=True, sharp=False, complex=matrix_product, asks=True)
 def dot(input: Any, other: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.inner, input, other)
 
 
 @rule(
-    "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False,
+    "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False, asks=True,
     complex=lambda _: lambda input, other: matrix_product(dot)(conjugate(input), other),
 )  # fmt: skip
 def vdot(input: Any, other: Any) -> Box:
@@ -93,7 +93,7 @@ def vdot(input: Any, other: Any) -> Box:
     return dot(input, other)
 
 
-@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=bilinear)
+@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=bilinear, asks=True)
 def outer(input: Any, vec2: Any) -> Box:
     """The hull of each product."""
     return mul(mapped(lambda x: x.unsqueeze(-1), input), mapped(lambda y: y.unsqueeze(-2), vec2))
@@ -109,19 +109,19 @@ def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
     return add(start, scaled)
 
 
-@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
+@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, asks=True)
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mm, mat1, mat2), beta, alpha)
 
 
-@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False)
+@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, asks=True)
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.bmm, batch1, batch2), beta, alpha)
 
 
-@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False)
+@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False, asks=True)
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """A sum over the batch: the product of the batch laid out along the inner dimension."""
     left = mapped(lambda a: a.transpose(0, 1).flatten(1), batch1)
@@ -129,13 +129,13 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
 
 
-@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False)
+@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False, asks=True)
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mv, mat, vec), beta, alpha)
 
 
-@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True)
+@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True, asks=True)
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull of each product."""
     return _sum_with(input, outer(vec1, vec2), beta, alpha)

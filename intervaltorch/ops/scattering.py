@@ -32,14 +32,14 @@ def _source(source: Any, input: Any) -> Box:
     return Box(*(torch.as_tensor(end, dtype=like.dtype, device=like.device) for end in ends))
 
 
-@rule("index_fill", formula="x_i := a", **_EXACT)
+@rule("index_fill", formula="x_i := a", asks=True, **_EXACT)
 def index_fill(input: Any, dim: int, index: Tensor, value: Any) -> Box:
     """The value at the index."""
     value = _source(value, input)
     return _write(torch.index_fill, input, dim, index, both(lambda v: v.reshape(()), value))
 
 
-@rule("index_copy", formula="x_i := y", **_EXACT)
+@rule("index_copy", formula="x_i := y", asks=True, **_EXACT)
 def index_copy(input: Any, dim: int, index: Tensor, source: Any) -> Box:
     """The source at the index."""
     return _write(torch.index_copy, input, dim, index, _source(source, input))
@@ -56,7 +56,7 @@ def _accumulate(put: Any, input: Any, source: Box) -> Box:
     return summed(put, (x.lower, source.lower), (x.upper, source.upper), terms)
 
 
-@rule("index_add", formula=r"x_i + \alpha y", **_RECORD)
+@rule("index_add", formula=r"x_i + \alpha y", asks=True, **_RECORD)
 def index_add(input: Any, dim: int, index: Tensor, source: Any, *, alpha: Any = 1) -> Box:
     """Increasing in both arguments for a positive factor."""
     source = _source(source if alpha == 1 else mul(as_box(source), alpha), input)
@@ -73,7 +73,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Box:
     return index_add(torch.zeros_like(like), 0, counted, weights)
 
 
-@rule("index_put", formula="x_i := y", **_RECORD)
+@rule("index_put", formula="x_i := y", asks=True, **_RECORD)
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Box:
     """The values at the indices, or added there."""
     indices, source = decided_index(indices), _source(values, input)
@@ -82,13 +82,13 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return _write(torch.index_put, input, indices, source)
 
 
-@rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", **_RECORD)
+@rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", asks=True, **_RECORD)
 def index_put_impl(input: Any, indices: Any, values: Any, accumulate: bool = False, unsafe: bool = False) -> Box:
     """ATen's forms of `index_put`."""
     return index_put(input, indices, values, accumulate)
 
 
-@rule("put", formula="x_i := y", **_RECORD)
+@rule("put", formula="x_i := y", asks=True, **_RECORD)
 def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box:
     """As `index_put` on the flattened tensor."""
     source = _source(source, input)
@@ -97,13 +97,13 @@ def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box
     return _write(torch.put, input, index, source)
 
 
-@rule("scatter_add", formula=r"x_i + \sum y", **_RECORD)
+@rule("scatter_add", formula=r"x_i + \sum y", asks=True, **_RECORD)
 def scatter_add(input: Any, dim: int, index: Tensor, src: Any) -> Box:
     """Increasing in both arguments."""
     return _accumulate(lambda x, s: torch.scatter_add(x, dim, index, s), input, _source(src, input))
 
 
-@rule("scatter", formula="x_i := y", **_RECORD)
+@rule("scatter", formula="x_i := y", asks=True, **_RECORD)
 def scatter(
     input: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Box:
@@ -121,13 +121,13 @@ def scatter(
     )
 
 
-@rule("scatter_reduce", formula=r"x_i \oplus y", **_RECORD)
+@rule("scatter_reduce", formula=r"x_i \oplus y", asks=True, **_RECORD)
 def scatter_reduce(input: Any, dim: int, index: Tensor, src: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Sums, means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.scatter_reduce, torch.scatter_add, input, dim, index, src, reduce, include_self)
 
 
-@rule("index_reduce", formula=r"x_i \oplus y", **_RECORD)
+@rule("index_reduce", formula=r"x_i \oplus y", asks=True, **_RECORD)
 def index_reduce(input: Any, dim: int, index: Tensor, source: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.index_reduce, torch.index_add, input, dim, index, source, reduce, include_self)

@@ -29,7 +29,7 @@ from .products import matmul
 from .reductions import sum_
 from .structural import _convert
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "asks": True}
 _TYPES: Any = torch.return_types
 
 

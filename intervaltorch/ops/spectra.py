@@ -31,7 +31,7 @@ from .moments import vector_norm
 from .products import matmul
 from .solving import double, narrowed, transposed
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "asks": True}
 
 # --- eigenvalues ------------------------------------------------------------------------------------------------------
 

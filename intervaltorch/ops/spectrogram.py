@@ -18,7 +18,7 @@ from .arithmetic import div, mul
 from .fourier import complex_to_complex, complex_to_real, real_to_complex
 from .reductions import summed
 
-_RECORD: dict[str, Any] = {"family": "fourier", "proven": True, "sharp": False, "complex": unchanged}
+_RECORD: dict[str, Any] = {"family": "fourier", "proven": True, "sharp": False, "complex": unchanged, "asks": True}
 _STFT = r"\sum_m x_{t h + m} w_m e^{-2 \pi i k m / n}"
 
 

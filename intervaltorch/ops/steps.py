@@ -60,7 +60,7 @@ decreasing(
 )
 
 
-@rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True)
+@rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True, asks=True)
 def heaviside(input: Operand, values: Operand) -> Box:
     """The hull of the values that occur."""
     x, v = as_box(input), as_box(values)
@@ -76,6 +76,8 @@ def heaviside(input: Operand, values: Operand) -> Box:
 def copysign(input: Operand, other: Operand) -> Box:
     """The size of the first with the signs of the second; a zero that is no point may have either sign."""
     size, y = absolute(as_box(input)), as_box(other)
+    dtype = torch.result_type(size.lower, y.lower)
+    size = Box(size.lower.to(dtype), size.upper.to(dtype))
     if y.lower is y.upper:
         at_l, at_u = torch.copysign(size.lower, y.lower), torch.copysign(size.upper, y.lower)
         return Box(torch.minimum(at_l, at_u), torch.maximum(at_l, at_u))

@@ -173,7 +173,7 @@ def test_minima_are_those_of_high_precision():
         (lambda x: F.threshold(x, 0.0, -5.0), 1, 2, (1, 2)),
         (lambda x: F.leaky_relu(x, -1.0), -2, 1, (0, 2)),
         (lambda x: F.leaky_relu(x, -1.0), -2, -1, (1, 2)),
-        (lambda x: F.prelu(x, torch.tensor([0.25])), -2, 1, (-0.5, 1)),
+        (lambda x: F.prelu(x, torch.tensor([0.25], dtype=torch.float64)), -2, 1, (-0.5, 1)),
         (lambda x: F.prelu(x, box([-0.5], [0.25])), -2, 1, (-0.5, 1)),
         (lambda x: F.prelu(x, box([-0.5], [0.25])), -4, -2, (-1, 2)),
         (lambda x: F.prelu(x, box([-0.5], [0.25])), 2, 3, (2, 3)),

@@ -1,0 +1,193 @@
+"""Arguments that torch refuses: on boxes they raise torch's own error.
+
+Rules are written for arguments that torch takes. So where one fails, torch is asked what it says to the lower bounds.
+Some rules take more than torch does: other shapes, or a mixture of dtypes. After those torch is asked too, once for
+each combination of shapes, dtypes and other arguments.
+"""
+
+from __future__ import annotations
+
+import itertools
+import types
+import warnings
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+from torch.overrides import resolve_name
+
+from . import _compat, rounding
+from ._messages import unsupported
+from ._registry import OPS, Box, spelled
+
+__all__ = ["as_torch_returns", "raise_as_torch_does"]
+
+
+def raise_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dict[str, Any]) -> NoReturn:
+    """Raise what torch raises for these arguments, where a rule or a body failed; if torch takes them, refuse by name.
+
+    Args:
+        error: what was raised.
+        function: what was called.
+        args: its arguments, with boxes.
+        kwargs: its keyword arguments, with boxes.
+    """
+    if not _is_ordinary(error) or not _belongs_to_torch(function):
+        raise error
+    refused, _ = _ask(function, args, kwargs)
+    if refused is not None:
+        raise refused from None
+    refusal = unsupported(function, tuple(args), kwargs)
+    if function in OPS:
+        refusal.headline = f"the interval rule of {spelled(function)} does not take these arguments"
+    if not isinstance(error, SystemError):  # by which some kernels, such as gru's, replace what is raised inside them
+        refusal.details.insert(1, f"reason: {error}")
+    raise refusal from error
+
+
+def _is_ordinary(error: Exception) -> bool:
+    """Whether it is about arguments: warnings made errors, want of memory and signals of torch are not."""
+    kind = type(error)
+    return kind is torch.linalg.LinAlgError or (kind.__module__ == "builtins" and not issubclass(kind, Warning))
+
+
+def as_torch_returns(result: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Raise what torch raises for arguments of these shapes and dtypes; else return boxes of the dtypes that it gives.
+
+    Which values torch refuses, such as an index out of range, is left to the rule.
+
+    Args:
+        result: boxes that a rule or a body returned.
+        function: what was called.
+        args: its arguments, with boxes.
+        kwargs: its keyword arguments, with boxes.
+
+    Raises:
+        UnsupportedOpError: if torch returns other shapes, or dtypes of more digits.
+        Exception: what torch raises.
+    """
+    key = _signature((function, args, kwargs))
+    try:
+        known = _KNOWN.get(key)
+    except TypeError:  # something in it cannot be hashed
+        known = key = None
+    found = _metadata(result)
+    if known == found or not _belongs_to_torch(function):
+        return result
+    refused, returned = _ask(function, args, kwargs)  # anew if known: shapes may depend on values
+    if refused is not None:
+        raise refused
+    if returned is None:
+        return result
+    if returned != found:
+        return _converted(result, found, returned, function, args, kwargs)
+    if len(_KNOWN) >= _MANY:
+        _KNOWN.clear()
+    _KNOWN[key] = found
+    return result
+
+
+_KNOWN: dict[Any, Any] = {}
+_MANY = 10_000
+
+
+def _belongs_to_torch(function: Any) -> bool:
+    """Whether a callable is torch's, and so has no effect beside its result, as modules and operators of users may."""
+    return (
+        function in OPS
+        or isinstance(function, types.BuiltinFunctionType)
+        or str(function).startswith("aten.")
+        or resolve_name(function) is not None
+    )
+
+
+def _ask(function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Exception | None, Any]:
+    """Call a function on copies of the lower bounds: what it raises, and the metadata of what it returns."""
+    try:
+        plain, named = _lower(list(args)), _lower(kwargs)
+    except _Unreadable:
+        return None, None
+    tensors = _compat.tree_leaves((plain, named))
+    devices = {x.device.index for x in tensors if isinstance(x, Tensor) and x.device.type == "cuda"}
+    try:
+        with torch.no_grad(), torch.random.fork_rng(devices), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return None, _metadata(function(*plain, **named))
+    except Exception as refused:
+        return refused, None
+
+
+class _Unreadable(Exception):
+    """A tensor has no values here: it is being recorded, or lies on the meta device."""
+
+
+def _lower(value: Any) -> Any:
+    """Copy lower bounds of boxes, and whatever else a function may write into, in nested tuples, lists and dicts."""
+    if isinstance(value, Box):
+        value = value.lower
+    if isinstance(value, Tensor):
+        if not _compat.readable(value):
+            raise _Unreadable
+        return value.detach().clone()
+    if isinstance(value, torch.Generator):
+        return value.clone_state()
+    if type(value) in (tuple, list):
+        return type(value)([_lower(item) for item in value])
+    if isinstance(value, dict):
+        return {key: _lower(item) for key, item in value.items()}
+    return value
+
+
+def _signature(value: Any) -> Any:
+    """What shapes and dtypes depend on, of nested arguments."""
+    if isinstance(value, Box):
+        value = value.lower
+    if isinstance(value, Tensor):
+        return value.shape, value.dtype, value.device
+    if isinstance(value, (tuple, list)):
+        return tuple([_signature(item) for item in value])
+    if isinstance(value, dict):
+        return tuple([(key, _signature(item)) for key, item in value.items()])
+    if isinstance(value, slice):
+        return value.start, value.stop, value.step
+    return type(value), value
+
+
+def _metadata(result: Any) -> tuple:
+    """Shapes and dtypes of the tensors and boxes of a result, in order."""
+    if isinstance(result, Box):
+        result = result.lower
+    if isinstance(result, Tensor):
+        return ((result.shape, result.dtype),)
+    if isinstance(result, (tuple, list)):
+        return tuple([kind for item in result for kind in _metadata(item)])
+    return ()
+
+
+def _converted(result: Any, found: tuple, returned: tuple, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Convert boxes to dtypes of fewer digits, as torch returns them."""
+    for (shape, dtype), (other_shape, other) in itertools.zip_longest(found, returned, fillvalue=_NOTHING):
+        narrower = dtype in _REAL and other in _REAL and rounding.narrows(dtype, other)
+        if shape != other_shape or not (dtype == other or narrower):
+            refusal = unsupported(function, tuple(args), kwargs)
+            refusal.headline = f"the interval rule of {spelled(function)} does not take these arguments"
+            refusal.details[1:] = [
+                f"reason: it gives {tuple(shape)} {dtype} where torch gives {tuple(other_shape)} {other}",
+                "give all arguments one dtype, and shapes as the documentation of torch names them",
+            ]
+            raise refusal
+    dtypes = iter([dtype for _, dtype in returned])
+
+    def convert(item: Any) -> Any:
+        if isinstance(item, (tuple, list)):
+            items = [convert(part) for part in item]
+            return type(item)(items) if type(item) in (tuple, list) or hasattr(item, "n_fields") else type(item)(*items)
+        if isinstance(item, Box):
+            return Box(*rounding.cast(item.lower, item.upper, next(dtypes)))
+        return item.to(next(dtypes)) if isinstance(item, Tensor) else item
+
+    return convert(result)
+
+
+_NOTHING: Any = ((), None)
+_REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
