@@ -98,8 +98,11 @@ def operands(x: Operand, y: Operand) -> tuple[Box, Box]:
 
 
 def as_tensors(x: Box, like: Box) -> Box:
-    """Return a number, as `operand` leaves one that is exact, as a tensor of the dtype of `like`."""
+    """Return a number, as `operand` leaves one that is exact, or integers as a tensor of the dtype of `like`."""
     if isinstance(x.lower, Tensor):
-        return x
+        if x.lower.is_floating_point() or x.lower.is_complex() or not isinstance(like.lower, Tensor):
+            return x
+        dtype = torch.result_type(x.lower, like.lower)
+        return Box(x.lower.to(dtype), x.upper.to(dtype)) if dtype.is_floating_point else x
     kind = like.lower.dtype if like.lower.is_floating_point() else torch.get_default_dtype()
     return as_box(torch.full((), x.lower, dtype=kind, device=like.lower.device))

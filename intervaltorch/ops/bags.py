@@ -71,7 +71,7 @@ def _lengths(offsets: Tensor, count: int, include_last_offset: bool) -> Tensor:
 # --- places in a sorted sequence --------------------------------------------------------------------------------------
 
 
-@rule("searchsorted", formula=r"\#\{i : s_i < x\}", family="sorting", proven=True)
+@rule("searchsorted", formula=r"\#\{i : s_i < x\}", family="sorting", proven=True, asks=True)
 def searchsorted(sorted_sequence: Any, input: Any, **options: Any) -> Any:
     """Increasing in x, decreasing in the sequence: a plain index where both ends agree, else one that is undecided."""
     s, x = as_box(sorted_sequence), as_box(input)

@@ -71,9 +71,18 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
 
 
 def _over_corners(loss: Callable[..., Box], x: Box, *constants: Any) -> Box:
-    """A loss is linear in target and weights, so its extremes over a box of them lie at corners."""
+    """A loss is linear in target and weights, so its extremes over a box of them lie at corners.
+
+    Of several dtypes the widest is computed in, so that nothing is rounded on the way.
+    """
     ends = [tuple(c) if isinstance(c, Box) else (c,) for c in constants]
-    return functools.reduce(hull, [loss(x, *corner) for corner in itertools.product(*ends)])
+    tensors = [x.lower, *(c for end in ends for c in end if isinstance(c, Tensor))]
+    wide = functools.reduce(torch.promote_types, [t.dtype for t in tensors])
+    x = Box(x.lower.to(wide), x.upper.to(wide))
+    corners = itertools.product(*([c if c is None else c.to(wide) for c in end] for end in ends))
+    lower, upper = functools.reduce(hull, [loss(x, *corner) for corner in corners])
+    kinds = [torch.result_type(tensors[0], t) for t in tensors]
+    return Box(*rounding.cast(lower, upper, functools.reduce(torch.promote_types, kinds)))
 
 
 def _unimodal(value: Any, x: Box, at: Tensor, budget: Budget, size: Any) -> Box:

@@ -142,6 +142,7 @@ def logaddexp2(input: Operand, other: Operand) -> Box:
 def _by_ends(function: Any, input: Operand, other: Operand) -> Box:
     """An increasing function of two arguments, given as a rule, at their lower and at their upper ends."""
     x, y = operands(input, other)
+    x, y = as_tensors(x, y), as_tensors(y, x)
     at_l, at_u = (function(as_box(a), as_box(b)) for a, b in zip(x, y, strict=True))
     return Box(at_l.lower, at_u.upper)
 
@@ -158,13 +159,13 @@ def _minus_distance(x: Box, y: Box) -> Box:
 @rule("xlogy", formula=r"x \log y", family="power", proven=True)
 def xlogy(input: Operand, other: Operand) -> Box:
     """The product of x and log y, which is 0 for x = 0."""
-    return _product_with_zero(input, log(as_tensors(as_box(other), as_box(input))))
+    return _product_with_zero(input, log(as_tensors(operand(other, input), as_box(input))))
 
 
 @rule("xlog1py", formula=r"x \log(1 + y)", family="power", proven=True)
 def xlog1py(input: Operand, other: Operand) -> Box:
     """The product of x and log(1 + y), which is 0 for x = 0."""
-    return _product_with_zero(input, log1p(as_tensors(as_box(other), as_box(input))))
+    return _product_with_zero(input, log1p(as_tensors(operand(other, input), as_box(input))))
 
 
 def _product_with_zero(input: Operand, factor: Box) -> Box:
