@@ -15,7 +15,9 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as trees
 
 from intervaltorch import IntervalTensor, rounding
-from intervaltorch._registry import spelled
+from intervaltorch._registry import bare_name, spelled
+
+_UNINITIALISED = {"empty_like", "new_empty", "new_empty_strided"}
 
 
 class CheckedCalls(TorchFunctionMode):
@@ -37,7 +39,7 @@ class CheckedCalls(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Call the function, then compare."""
         kwargs = kwargs or {}
-        if not any(map(_varies, trees.tree_leaves((args, kwargs)))):
+        if bare_name(func) in _UNINITIALISED or not any(map(_varies, trees.tree_leaves((args, kwargs)))):
             return func(*args, **kwargs)
         call = Call(func, args, kwargs)  # before the function may write into its arguments
         result = func(*args, **kwargs)
@@ -90,11 +92,14 @@ class Call:
     def _at(self, point: dict[int, Tensor]) -> Any:
         """The function at a point, given by the boxes that it replaces; on the boxes themselves without."""
         copies: dict[int, Any] = {}
-        leaves = [
-            copies.setdefault(id(x), point.get(id(x), x).clone()) if isinstance(x, Tensor) else x for x in self._leaves
-        ]
+        leaves = [copies.setdefault(id(x), self._leaf(x, point)) for x in self._leaves]
         args, kwargs = trees.tree_unflatten(leaves, self._form)
         return self._function(*args, **kwargs)
+
+    def _leaf(self, leaf: Any, point: dict[int, Tensor]) -> Any:
+        if point and isinstance(leaf, IntervalTensor):
+            leaf = point.get(id(leaf), leaf.lower)  # empty and Boolean ones: any point of theirs
+        return leaf.clone() if isinstance(leaf, Tensor) else leaf
 
     def _points(self, generator: torch.Generator) -> Iterator[dict[int, Tensor]]:
         """The lower and the upper corner, a random one, and those where two entries of the result look extreme."""
