@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ._registry import Box
 
-__all__ = ["as_points", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
+__all__ = ["as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
 
 
 def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({})) -> Any:
@@ -36,6 +36,16 @@ def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({
     if isinstance(value, np.generic):
         return value.item()
     return value
+
+
+def boxed(cls: type, value: Any) -> Any:
+    """Replace interval tensors by their boxes, also in tuples, lists and dicts, and nothing else."""
+    if isinstance(value, cls):
+        return value._box  # type: ignore[attr-defined]
+    kind = type(value)
+    if kind is tuple or kind is list:
+        return kind([boxed(cls, item) for item in value])
+    return {key: boxed(cls, item) for key, item in value.items()} if kind is dict else value
 
 
 def wrap(cls: type, value: Any) -> Any:

@@ -31,7 +31,7 @@ def _names(text: str) -> frozenset[str]:
 # where another spelling has a rule.
 _FALLBACK = _names("""
     __long__ __nonzero__ __reversed__ _autocast_to_full_precision _autocast_to_reduced_precision _sym_sqrt
-    affine_grid affine_grid_generator bernoulli binary_cross_entropy byte chain_matmul chalf char cond
+    affine_grid affine_grid_generator binary_cross_entropy byte chain_matmul chalf char cond
     conj_physical_ corrcoef cosine_embedding_loss cosine_similarity count_nonzero cov cross cross_entropy
     cumulative_trapezoid diff dist dropout1d dropout2d dropout3d eigh einsum fft fft2 fftn fftshift fold
     frobenius_norm gaussian_nll_loss gradient grid_sample gumbel_softmax hfft hfft2 hfftn hinge_embedding_loss

@@ -6,6 +6,7 @@ to a decomposition of torch; or it is refused by name. The class of interval ten
 
 from __future__ import annotations
 
+import functools
 import inspect
 import itertools
 import warnings
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from . import _compat, _scripts, _transforms, rounding
-from ._arguments import as_points, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
+from ._arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._escapes import traced
 from ._failures import check_devices, check_reading
 from ._messages import as_called, no_place, unsupported
@@ -212,6 +213,9 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
         raise unsupported(function, args, kwargs)
     if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
         raise no_place(function, args, kwargs)
+    own = _methods(cls).get(function)
+    if own is not None and args and isinstance(args[0], cls):
+        return own(*args, **kwargs)
     transformed = _transforms.meets_kernel(function)
     points, named = args, kwargs
     if transformed or rounding.outward():
@@ -225,12 +229,27 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
     except IntervalError:
         raise
     except Exception as error:
-        raise_as_torch_does(error, function, unwrap(cls, args), unwrap(cls, kwargs))
+        raise_as_torch_does(error, function, *boxed(cls, (args, kwargs)))
     if not in_place(function):
-        boxes = unwrap(cls, result)
-        checked = as_torch_returns(boxes, function, unwrap(cls, args), unwrap(cls, kwargs))
+        boxes = boxed(cls, result)
+        checked = as_torch_returns(boxes, function, *boxed(cls, (args, kwargs)))
         result = result if checked is boxes else wrap(cls, checked)
     return rewrap(cls, result, args)
+
+
+@functools.lru_cache
+def _methods(cls: type) -> dict[Any, Callable[..., Any]]:
+    """What the class itself says where a method or attribute of a tensor is called unbound, as `Tensor.tolist(x)`."""
+    found: dict[Any, Callable[..., Any]] = {}
+    for base in reversed(cls.__mro__[: cls.__mro__.index(Tensor)]):
+        for name, value in vars(base).items():
+            theirs: Any = getattr(Tensor, name, None)
+            if isinstance(value, property):
+                pairs = (("__get__", value.fget), ("__set__", value.fset))
+                found |= {getattr(theirs, part): call for part, call in pairs if call and hasattr(theirs, part)}
+            elif inspect.isfunction(value) and theirs is not None and not name.startswith("__torch_"):
+                found[theirs] = value
+    return found
 
 
 def _returns_raw_values(function: Any) -> bool:

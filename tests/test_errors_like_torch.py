@@ -12,7 +12,7 @@ import torch
 from torch.testing._internal.common_methods_invocations import op_db
 from torch.testing._internal.common_modules import module_db
 
-from intervaltorch import IntervalTensor, rounding, testing
+from intervaltorch import DomainError, EscapeError, IntervalTensor, rounding, testing
 from intervaltorch.testing._trees import flatten, map_tensors, to_float64
 from tests.test_op_samples import ENCLOSED, OPS, REFUSALS, UNBOUND, by_name, samples
 
@@ -181,3 +181,29 @@ def check_result(function, boxes, kwargs):
 
 def precise(tree):
     return map_tensors(lambda x: x.to(torch.complex128) if x.is_complex() else x, to_float64(tree))
+
+
+# --- by hand ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("low, high", [(-0.1, 0.5), (0.5, 1.1), (2.0, 3.0)])
+def test_a_draw_wants_probabilities(low, high):
+    probabilities = IntervalTensor(torch.tensor([0.25, low]), torch.tensor([0.5, high]))
+    for draw in (torch.bernoulli, torch.Tensor.bernoulli):
+        with pytest.raises(DomainError, match="bernoulli"):
+            draw(probabilities)
+    assert not isinstance(probabilities.bernoulli(0.5), IntervalTensor)
+
+
+def test_methods_of_tensors_called_unbound_are_those_of_the_box():
+    X = IntervalTensor(torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0]))
+    for method in (torch.Tensor.numpy, torch.Tensor.tolist, torch.Tensor.__float__, torch.Tensor.data_ptr):
+        with pytest.raises(EscapeError):
+            method(X[0])
+    assert torch.Tensor.__repr__(X) == repr(X)
+    copy = torch.Tensor.__deepcopy__(X, {})
+    assert copy.lower.equal(X.lower) and copy.upper.equal(X.upper) and copy is not X
+    rebuild, state = torch.Tensor.__reduce_ex__(X, 2)
+    assert rebuild(*state).upper.equal(X.upper)
+    assert torch.Tensor.requires_grad_(X) is X and X.lower.requires_grad and X.upper.requires_grad
+    assert torch.Tensor.detach_(X) is X and not X.lower.requires_grad

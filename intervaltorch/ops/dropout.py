@@ -9,6 +9,7 @@ import torch
 
 from .. import rounding
 from .._registry import Box
+from ._boxes import check_domain
 from ._families import rule
 from .arithmetic import add, div, mul
 
@@ -43,6 +44,21 @@ def native_dropout(input: Box, p: float, train: bool | None) -> tuple[Box, torch
     """The kernel of `dropout`, with its mask."""
     _, mask = torch.native_dropout(torch.ones_like(input.lower.detach()), p, train)
     return _masked(lambda ones, p, train: mask, input, p, train is not False), mask
+
+
+@rule(torch.bernoulli, torch.Tensor.bernoulli, torch.ops.aten.bernoulli, formula=r"[v < p]", **_RECORD)
+def bernoulli(input: Box, p: float | None = None, *, generator: Any = None) -> Any:
+    """One uniform number v for each entry, compared with every probability of the box: the hull for that draw.
+
+    Raises:
+        DomainError: if some entries cannot be probabilities.
+    """
+    lower, upper = input
+    if p is not None:  # which takes only the shape of the box
+        return torch.bernoulli(torch.empty_like(lower), p, generator=generator)
+    check_domain("bernoulli", input, (0.0, 1.0))
+    number = torch.rand(lower.shape, dtype=lower.dtype, device=lower.device, generator=generator)
+    return Box((number < lower).to(lower.dtype), (number < upper).to(lower.dtype))
 
 
 # --- alpha dropout ----------------------------------------------------------------------------------------------------
