@@ -5,13 +5,14 @@ an op without testing it fails.
 """
 
 import warnings
+from fractions import Fraction
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch.testing._internal.common_methods_invocations import op_db
 
-from intervaltorch import IntervalTensor, UnsupportedOpError, testing
+from intervaltorch import IntervalTensor, UnsupportedOpError, rounding, testing
 from intervaltorch._registry import OPS
 from tests.table import BUILT_IN, UNARY
 
@@ -156,7 +157,6 @@ CASES = [
     (aten.conv_tbc, (ball(4, 2, 3), ball(2, 3, 2), ball(2), 1)),
     (torch.bincount, (torch.tensor([0, 2, 2]), ball(3), 5)),
     (torch.Tensor.bincount, (torch.tensor([3, 3, 0]), ball(3))),
-    (torch.fake_quantize_per_tensor_affine, (ball(4), 0.03, 7, 0, 15)),
 ]
 
 ELSEWHERE = {
@@ -179,7 +179,8 @@ ELSEWHERE = {
     "new_tensor": "makes a tensor from data",
     "cuda": "needs a GPU",
     "pin_memory": "needs a GPU",
-    "fake_quantize_per_channel_affine": "its scales are float32 whatever is quantised: below",
+    "fake_quantize_per_tensor_affine": "computed in float32 whatever is quantised: below",
+    "fake_quantize_per_channel_affine": "the same",
     "xpu": "needs a device of that kind",
     "ipu": "the same",
     "mtia": "the same",
@@ -210,19 +211,47 @@ def test_copies_of_complex_views():
     assert torch.equal(back.lower, pairs.lower) and torch.equal(back.upper, pairs.upper)
 
 
-def test_staircases_of_channels():
+def quantize_tensor(x):
+    return torch.fake_quantize_per_tensor_affine(x, 0.03, 7, 0, 15)
+
+
+def quantize_channels(x):
     scales, zeros = torch.tensor([0.02, 0.3]), torch.tensor([3, 0], dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(x, scales, zeros, 0, 0, 15)
 
-    def quantize(x):
-        return torch.fake_quantize_per_channel_affine(x, scales, zeros, 0, 0, 15)
 
-    for check in (testing.check_sound, testing.check_result, testing.check_nested, testing.check_unbounded):
-        check(quantize, ball(2, 3))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("quantize", [quantize_tensor, quantize_channels])
+def test_staircases(quantize, mode, dtype):
+    x = ball(2, 3).to(dtype)
+    with rounding(mode):
+        boxes = quantize(x)
+    for point in (x.lower, x.upper, *(x.lower + torch.rand(2, 3, dtype=dtype) * x.width for _ in range(100))):
+        assert boxes.contains(quantize(point)).all()
+    for check in (testing.check_result, testing.check_nested, testing.check_unbounded):
+        check(quantize, x)
+
+
+def test_staircases_have_the_gradient_of_torch_and_fixed_scales():
     x = box([[-1.0, 0.1], [1.0, 1.0]], [[1.0, 0.2], [9.0, 99.0]]).requires_grad_()
-    quantize(x).lower.sum().backward()
+    quantize_channels(x).lower.sum().backward()
     assert x.lower.grad.tolist() == [[0, 1], [1, 1]]
     with pytest.raises(UnsupportedOpError, match="fixed scale"):
         torch.fake_quantize_per_tensor_affine(ball(2), box(0.1, 0.2), torch.tensor(0), 0, 15)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_staircases_contain_the_exact_value_at_their_edges(dtype):
+    edges = torch.cat([(torch.arange(-12, 12, dtype=dtype) + 0.5) * scale for scale in (0.1, 1 / 3)])
+    x = torch.cat([edges, *(edges.nextafter(torch.full_like(edges, end)) for end in (-9, 9))])
+    for scale in (0.1, 1 / 3, 0.007):
+        step = Fraction(torch.tensor(scale).item())
+        with rounding("outward"):
+            box = torch.fake_quantize_per_tensor_affine(IntervalTensor.point(x), scale, 7, 0, 15)
+        for value, lower, upper in zip(x.tolist(), box.lower.tolist(), box.upper.tolist(), strict=True):
+            exact = step * (min(max(round(Fraction(value) / step) + 7, 0), 15) - 7)
+            assert lower <= exact <= upper
 
 
 def test_every_op_of_the_table_is_tested():

@@ -2,7 +2,8 @@ r"""Quantisation of floating tensors as it is simulated in training: a staircase
 
 $q(x) = s (\operatorname{clamp}(\operatorname{round}(x / s) + z, q_{\min}, q_{\max}) - z)$ for a positive scale s (Jacob
 et al. 2018, *Quantization and training of neural networks for efficient integer-arithmetic-only inference*, eq. 12).
-The gradient is the one of torch: 1 inside the range and 0 outside.
+The scale is a float32, as in torch, which takes a number to the nearest one whatever dtype is quantised. The gradient
+is the one of torch: 1 inside the range and 0 outside.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..errors import DomainError, UnsupportedOpError
-from ..rounding import CORRECTLY_ROUNDED, Budget
+from ..rounding import Budget
 from ._boxes import as_box
 from ._families import rule
 from ._operands import widened
@@ -65,13 +66,13 @@ def _check(scale: Any, zero_point: Any) -> None:
 def _staircase(quantize: Callable, x: Box, scale: Any, zero_point: Any, quant_min: int, quant_max: int) -> Box:
     """Both ends, cut to a step around the range beyond which nothing changes: torch converts the rest to integers."""
     lower, upper = x
+    scale = torch.as_tensor(scale, dtype=torch.float32, device=lower.device)
+    single = torch.finfo(torch.float32).eps / torch.finfo(lower.dtype).eps  # torch computes in float32
     if rounding.outward():
-        # The rounded x * fl(1 / s) lies between the quotients of numbers two eps below and above x.
-        lower, upper = rounding.widen(
-            lower, upper, Budget(0, input=2, absolute=2, cuda=0), at_lower=lower, at_upper=upper
-        )
-    low, high = (scale * (end - zero_point) for end in (quant_min - 1, quant_max + 1))
-    low, high = (torch.as_tensor(end, dtype=lower.dtype, device=lower.device) for end in (low, high))
+        # x * fl(1 / s) lies between the quotients of numbers two eps below and above x.
+        budget = Budget(0, input=2 * single, absolute=2, cuda=0)
+        lower, upper = rounding.widen(lower, upper, budget, at_lower=lower, at_upper=upper)
+    low, high = ((scale * (end - zero_point)).to(lower.dtype) for end in (quant_min - 1, quant_max + 1))
     # A gradient passes where torch passes one: the cut is outside the range.
     ends = (quantize(torch.minimum(torch.maximum(end, low), high)) for end in (lower, upper))
-    return widened(Box(*ends), CORRECTLY_ROUNDED)
+    return widened(Box(*ends), rounding.arithmetic(0.5 * single))
