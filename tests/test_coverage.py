@@ -4,6 +4,8 @@ The classes are read from the registry, from the refusals and from two lists of 
 tests of their own (`test_other_spellings.py` sees to that); here are the other three classes.
 """
 
+import pathlib
+import re
 import warnings
 
 import pytest
@@ -16,6 +18,9 @@ from intervaltorch._refusals import GROUPS, refusal
 from intervaltorch._registry import OPS, bare_name, spelled
 from intervaltorch.testing._trees import flatten, map_tensors
 from tests.calls import arguments
+from tests.modules.table import names
+
+ROOT = pathlib.Path(__file__).parent.parent
 
 WHERE = {
     "rule": "the rule in intervaltorch/ops",
@@ -83,6 +88,18 @@ def test_supported_ops_counts_every_function():
     assert all(f"{count} " in repr(ops) for count in (len(ops), *ops.counts.values()))
     assert isinstance(ops, list)
     assert len(ops) == len({id(spelling.op) for spelling in OPS.values()})
+
+
+def test_the_numbers_of_the_readme():
+    readme = (ROOT / "README.md").read_text()
+    refused = it.supported_ops().counts["refused"]
+    total = len(overridable())
+    assert f"of the {total} functions" in readme
+    assert f"{total - refused} take boxes; {refused} are refused" in readme
+    assert f"all {len(names())} classes of `torch.nn`" in readme
+    zoo = (ROOT / "docs" / "reference" / "zoo.md").read_text()
+    models = re.search(r"\d+ of \d+ timm models and \d+ of \d+ transformers models are enclosed", zoo)
+    assert models and models[0] in readme
 
 
 # --- what each class says ---------------------------------------------------------------------------------------------
