@@ -67,6 +67,7 @@ class Gradients:
             raise EscapeError(
                 "a backward hook of a module receives the gradient of one value, and a box has two",
                 "remove the hook, or register one on a bound in a forward hook: output.lower.register_hook(...)",
+                "where no gradient is needed, torch.no_grad() leaves these hooks out",
             )
         return None
 

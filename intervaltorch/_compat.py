@@ -228,7 +228,7 @@ def scripted_autodiff(function: Any) -> bool:
     frame = _kernel_caller()
     if frame.f_code is redispatch_function.__code__:
         return scripted(frame.f_locals["func"])
-    return not frame.f_code.co_filename.startswith(_TORCH)
+    return called_by_script()
 
 
 _TORCH = torch.__path__[0]
@@ -257,11 +257,11 @@ def untraceable(reason: str) -> Exception:
 
 
 def called_by_backward_hooks() -> bool:
-    """Whether the caller of the caller is a module that sets up backward hooks on its input or output."""
+    """Whether the caller of the caller sets up backward hooks: a module on its input or output, or a tracker."""
     code = sys._getframe(2).f_code
     if code.co_filename == torch.nn.modules.module.__file__:
         return code.co_name in ("inner", "_call_impl")
-    return code.co_filename == torch.utils.hooks.__file__
+    return code.co_filename in (torch.utils.hooks.__file__, torch.autograd.graph.__file__)
 
 
 def autocasting() -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dataclasses
 import sys
+import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -119,29 +121,44 @@ def _warn_of_scripts(model: nn.Module | None) -> None:
 # --- trees of results -------------------------------------------------------------------------------------------------
 
 
-def _fields(value: Any) -> dict[str, Any] | None:
-    """The fields of a dataclass instance, which torch's trees take for leaves."""
-    return vars(value) if hasattr(type(value), "__dataclass_fields__") and hasattr(value, "__dict__") else None
+def _items(leaf: Any) -> dict[str, Any]:
+    """The items of a dictionary of one's own class, which torch's trees take for a leaf."""
+    return dict(leaf) if isinstance(leaf, dict) else {}
+
+
+def _fields(leaf: Any) -> dict[str, Any]:
+    """The fields of a dataclass or namespace, which torch's trees take for a leaf."""
+    if isinstance(leaf, types.SimpleNamespace):
+        return dict(vars(leaf))
+    if dataclasses.is_dataclass(leaf) and not isinstance(leaf, type):
+        names = {field.name for field in dataclasses.fields(leaf)} | set(getattr(leaf, "__dict__", ()))
+        return {name: getattr(leaf, name) for name in names if hasattr(leaf, name)}
+    return {}
 
 
 def _holds_interval(tree: Any) -> bool:
     for leaf in tree_leaves(tree):
-        fields = _fields(leaf)
-        if isinstance(leaf, IntervalTensor) or (fields and _holds_interval(fields)):
+        parts = [*_items(leaf).values(), *_fields(leaf).values()]
+        if isinstance(leaf, IntervalTensor) or (parts and _holds_interval(parts)):
             return True
     return False
 
 
 def _snapshot(tree: Any) -> Any:
     """The same values in memory of their own: layers that work in place overwrite what they are given."""
+    clones: dict[int, IntervalTensor] = {}
 
     def keep(leaf: Any) -> Any:
-        fields = _fields(leaf)
-        if fields is None:
-            return leaf.clone() if isinstance(leaf, IntervalTensor) else leaf
+        if isinstance(leaf, IntervalTensor):
+            return clones.setdefault(id(leaf), leaf.clone())
+        items, fields = _items(leaf), _fields(leaf)
+        if not items and not fields:
+            return leaf
         kept = copy.copy(leaf)
+        for name, value in items.items():
+            kept[name] = tree_map(keep, value)
         for name, value in fields.items():
-            object.__setattr__(kept, name, _snapshot(value))
+            object.__setattr__(kept, name, tree_map(keep, value))
         return kept
 
     return tree_map(keep, tree)

@@ -32,8 +32,8 @@ structural("select_scatter", "slice_scatter", "diagonal_scatter", functional=Fal
 
 
 def decided_index(index: Any) -> Any:
-    """Replace the Boolean boxes of an index by the masks that they certainly are."""
-    return map_boxes(lambda box: decided(box, "an index"), index)
+    """Replace the Boolean boxes of an index by the masks that they certainly are; real ones are no index in torch."""
+    return map_boxes(lambda box: box.lower if box.lower.is_floating_point() else decided(box, "an index"), index)
 
 
 def value_box(value: Any, like: Any) -> Box:
