@@ -146,7 +146,7 @@ def _holds_interval(tree: Any) -> bool:
 
 def _snapshot(tree: Any) -> Any:
     """The same values in memory of their own: layers that work in place overwrite what they are given."""
-    clones: dict[int, IntervalTensor] = {}
+    clones: dict[int, Any] = {}
 
     def keep(leaf: Any) -> Any:
         if isinstance(leaf, IntervalTensor):

@@ -32,7 +32,8 @@ def parts(x: Any) -> tuple[Any, Any]:
 def join(real: Any, imaginary: Any) -> Box:
     """The rectangle with these sides."""
     (a, c), (b, d) = (x if isinstance(x, Box) else Box(x, x) for x in (real, imaginary))
-    return Box(torch.complex(a, b), torch.complex(c, d))
+    wider = torch.promote_types(a.dtype, b.dtype)  # exact, since one of them has it
+    return Box(*(torch.complex(x.to(wider), y.to(wider)) for x, y in ((a, b), (c, d))))
 
 
 def real_dtype(dtype: torch.dtype) -> torch.dtype:

@@ -80,9 +80,10 @@ def atan2(input: Operand, other: Operand) -> Box:
     """
     y, x = operands(input, other)
     y, x = as_tensors(y, x), as_tensors(x, y)
+    dtype = torch.result_type(y.lower, x.lower)  # as torch has it for 0-d tensors, whose dimension `where` changes
     cut = (y.lower <= 0) & (y.upper >= 0) & (x.lower <= 0)
     # There x = 1 in its place keeps the derivatives at the origin out of the backward pass.
-    lower, upper = corners(torch.atan2, y, Box(*(torch.where(cut, 1.0, end) for end in x)))
+    lower, upper = corners(torch.atan2, y, Box(*(torch.where(cut, 1.0, end.to(dtype)) for end in x)))
     return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), ANGLE, (-PI, PI))
 
 
