@@ -73,7 +73,7 @@ GROUPS = (
     Group(
         "Random numbers of a distribution that varies",
         "a draw jumps with its parameters, so no box around one draw says anything about another",
-        "draw a plain sample, then shift and scale it: mean + std * torch.randn_like(std)",
+        "draw by plain parameters, as x.center; or shift and scale a plain sample: mean + std * torch.randn_like(std)",
         "poisson binomial multinomial",
         {
             "fractional_max_pool2d fractional_max_pool2d_with_indices": "its windows are random: use max_pool2d or"
@@ -110,11 +110,12 @@ GROUPS = (
     Group(
         "Sparse and other layouts",
         "both bounds of a box are dense (strided) tensors",
-        "keep the box dense: x.to_dense() of a plain tensor first; a plain sparse matrix @ box as A.to_dense() @ box",
+        "keep the box dense; a plain sparse matrix A may multiply it: A @ X; else use A.to_dense()",
         "to_sparse sparse_mask sparse_resize_ sparse_resize_and_clear_ resize_as_sparse_ coalesce is_coalesced"
         " _coalesced_ _to_dense indices indices_copy values values_copy _indices _values _nnz _dimI _dimV crow_indices"
         " crow_indices_copy col_indices col_indices_copy ccol_indices ccol_indices_copy row_indices row_indices_copy"
-        " smm hspmm hsmm saddmm sspaddmm native_norm _sparse_mask_projection to_mkldnn _nested_tensor_size"
+        " smm hspmm hsmm saddmm sspaddmm _sparse_mm _sparse_addmm _sparse_sum _sparse_softmax _sparse_log_softmax"
+        " native_norm _sparse_mask_projection to_mkldnn _nested_tensor_size"
         " _nested_tensor_strides _nested_tensor_storage_offsets",
     ),
     Group(

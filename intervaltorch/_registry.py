@@ -183,9 +183,9 @@ def spelled(function: Any) -> str:
     if name.startswith("Tensor."):
         return f"torch.{name}"
     prefixes = {"torch._C._nn": "torch.nn.functional", "torch._C._special": "torch.special"}
-    prefixes |= {"torch._C._linalg": "torch.linalg", "torch._C._fft": "torch.fft"}
+    prefixes |= {"torch._C._linalg": "torch.linalg", "torch._C._fft": "torch.fft", "torch._C._sparse": "torch.sparse"}
     prefixes |= dict.fromkeys(("torch.functional", "torch._lowrank", "torch._lobpcg"), "torch")
-    for prefix in ("special_", "linalg_", "fft_"):
+    for prefix in ("special_", "linalg_", "fft_", "_sparse_"):
         name = name.removeprefix(prefix) if module.startswith("torch._C") else name
     return f"{prefixes.get(module, module or 'torch')}.{name}"
 

@@ -209,3 +209,17 @@ def outcome(function, args, kwargs):
         return function(*args, **kwargs)
     except RuntimeError as error:
         return type(error), str(error)
+
+
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr])
+def test_a_sparse_matrix_multiplies_a_box_and_does_nothing_else(layout):
+    dense = torch.tensor([[2.0, 0.0], [0.0, -3.0]])
+    sparse, X = dense.to_sparse(layout=layout), _ball(torch.tensor([[1.0, -2.0], [0.5, 3.0]]))
+    for mode in ("nearest", "outward"):
+        with it.rounding(mode):
+            for product in (torch.matmul, torch.mm, lambda a, x: torch.nn.functional.linear(x.T, a)):
+                got, expected = product(sparse, X), product(dense, X)
+                torch.testing.assert_close((got.lower, got.upper), (expected.lower, expected.upper))
+            for function in (torch.sparse.mm, torch.mul, torch.div, torch.maximum):
+                with pytest.raises((it.UnsupportedOpError, RuntimeError)):
+                    function(*((sparse, X) if function is torch.sparse.mm else (X, sparse)))
