@@ -10,9 +10,9 @@ from ._arguments import leaves
 from ._compat import readable, vmapping
 from ._messages import describe, unsupported
 from ._registry import Box, Spelling, spelled
-from .errors import DeviceError
+from .errors import DeviceError, UnsupportedOpError
 
-__all__ = ["check_devices", "check_reading"]
+__all__ = ["check_devices", "check_reading", "check_values"]
 
 
 def check_devices(values: list[Any], spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -66,12 +66,25 @@ def check_reading(error: Exception, spelling: Spelling, args: tuple, kwargs: dic
         refused = unsupported(spelling.function, args, kwargs)
         refused.headline = f"the interval rule of {spelled(spelling.function)} reads values, and there are none here"
         refused.details[1:] = [
-            "tensors have no values to ask for on the meta device, while a program is recorded, or under torch.vmap",
-            "call it on boxes with values; to record or map a model, leave this operation out of that part",
+            _NO_VALUES,
+            "call it on boxes with values, or leave it out of what is recorded or mapped",
         ]
         raise refused from error
 
 
+def check_values(bound: Tensor, what: str) -> None:
+    """Refuse to answer Python by values that are not there.
+
+    Raises:
+        UnsupportedOpError: on the meta device, while a program is recorded, or under `torch.vmap`.
+    """
+    if vmapping() or not readable(bound):
+        raise UnsupportedOpError(
+            f"{what} reads values, and there are none here", _NO_VALUES, "use torch.where(condition, a, b) for a branch"
+        )
+
+
+_NO_VALUES = "tensors have no values to ask for on the meta device, while a program is recorded, or under torch.vmap"
 _READING = ("data-dependent", "data-independent", "meta tensor", "Meta tensor", ".item()", "aten.equal", "aten::equal")
 
 

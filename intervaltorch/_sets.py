@@ -13,6 +13,7 @@ from torch import Tensor
 from . import rounding
 from ._registry import Box
 from ._validation import check_points
+from .errors import DeviceError
 from .ops.arithmetic import operand
 
 __all__ = ["SetOperations", "hull", "intersection"]
@@ -208,6 +209,11 @@ def _comparable(box: Box, other: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 def _ends(other: Any, device: torch.device) -> tuple[Tensor, Tensor]:
     """Both ends of a box; a tensor or number twice."""
+    if isinstance(other, Tensor) and other.device != device and (other.ndim or other.is_meta):
+        raise DeviceError(
+            f"a box on {device} cannot be compared with a set on {other.device}",
+            "move one of them: X.to(Y.device)",
+        )
     if isinstance(other, SetOperations):
         return other._box.lower, other._box.upper
     if not isinstance(other, Tensor):
@@ -218,13 +224,14 @@ def _ends(other: Any, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _as_points(other: Any, box: Box) -> Box:
     """Another set operand in the dtype of a box; in outward mode a number becomes the interval around it."""
+    ends = _ends(other, box.lower.device)
     if isinstance(other, SetOperations):
-        return other._box
-    check_points(_ends(other, box.lower.device)[0])
-    if isinstance(other, (bool, int, float)):
-        ends = (torch.as_tensor(end, dtype=box.lower.dtype, device=box.lower.device) for end in operand(other, box))
         return Box(*ends)
-    return Box(*_ends(other, box.lower.device))
+    check_points(ends[0])
+    if isinstance(other, (bool, int, float)):
+        like = box.lower
+        return Box(*(torch.as_tensor(end, dtype=like.dtype, device=like.device) for end in operand(other, box)))
+    return Box(*ends)
 
 
 def hull(first: Any, *others: Any) -> Any:

@@ -13,6 +13,7 @@ from . import _compat, rounding
 from ._autograd import Gradients
 from ._dispatch import dispatch, dispatch_aten
 from ._escapes import Refusals, escape, traced
+from ._failures import check_values
 from ._numpy import apply_ufunc
 from ._printing import format_box, format_interval
 from ._registry import Box
@@ -224,6 +225,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         lower, upper = self._box
         if lower.is_complex():
             return bool(self.abs())
+        check_values(lower, "the truth of a box")
         never = not bool(upper) if self.dtype is torch.bool else bool((lower == 0) & (upper == 0))
         always = bool(lower) if self.dtype is torch.bool else bool((lower > 0) | (upper < 0))
         if always == never:
@@ -259,6 +261,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
     def _decided(self, what: str) -> Tensor:
         if self._box.lower.dtype.is_floating_point or self._box.lower.is_complex():
             raise escape(what)
+        check_values(self._box.lower, what)
         return decided(self._box, what)
 
     # --- copies, files, processes -------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from intervaltorch import DeviceError, IntervalTensor, UnsupportedOpError, bound, rounding
+from intervaltorch import DeviceError, IntervalTensor, UnsupportedOpError, bound, hull, rounding
 from tests.patterns.check import ball, refuses
 
 
@@ -116,6 +116,30 @@ def test_what_takes_only_a_shape_a_device_a_number_or_a_place_takes_it_from_anyw
     assert X.to(M).device == M.device and X.type_as(M).device == M.device
     assert (X.to("meta") + torch.tensor(1.0)).device == M.device
     assert X.to("meta")[torch.tensor([0, 1])].device == M.device
+
+
+def test_what_torch_finds_out_is_said_in_the_same_words():
+    """As on any two devices, of which the library does not look at each before torch does."""
+    refuses(
+        DeviceError, lambda: box(2, 3).to("meta") + torch.ones(3, dtype=torch.long), "on meta", "on cpu", "X.device"
+    )
+
+
+def test_sets_are_on_one_device():
+    X, M = box(2, 3), box(2, 3).to("meta")
+    for relate in (X.contains, X.issubset, X.isdisjoint, X.hull, X.intersection, lambda m: hull(X, m)):
+        for other in (M, M.lower):
+            refuses(DeviceError, lambda relate=relate, other=other: relate(other), "meta", "cpu", "to(")
+    refuses(DeviceError, lambda: M.hull(X), "meta", "cpu")
+    assert M.hull(M).device.type == "meta" and bool(X.contains(X.center).all())
+
+
+@pytest.mark.parametrize("ask", [lambda x: bool(x.sum() > 0), lambda x: (x > 0).tolist(), lambda x: int(x[0, 0] > 0)])
+def test_python_gets_no_answer_without_values(ask):
+    refuses(UnsupportedOpError, lambda: ask(box(2, 3).to("meta")), "reads values", "meta device")
+    refuses(
+        UnsupportedOpError, lambda: torch.vmap(lambda l: l + ask(IntervalTensor(l, l + 1)))(torch.ones(4, 2, 3)), "vmap"
+    )
 
 
 def test_moving_a_module_mends_it():

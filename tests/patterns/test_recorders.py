@@ -92,6 +92,7 @@ def test_make_fx_records_rules_that_read_no_values(mode):
 def test_rules_that_read_values_say_so_while_they_are_recorded(mode):
     for program, name in [
         (lambda X: X[X > 0].lower, "getitem"),
+        (lambda X: X.lower if X.sum() > 0 else X.upper, "the truth of a box"),
         (lambda X: torch.linalg.inv(X[:, :3]).lower, "inv"),
         (lambda X: torch.linspace(0, 1, 5, dtype=X.dtype)[torch.searchsorted(X[0].lower, X[0])], "searchsorted"),
     ]:
