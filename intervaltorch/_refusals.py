@@ -73,7 +73,7 @@ GROUPS = (
     Group(
         "Random numbers of a distribution that varies",
         "a draw jumps with its parameters, so no box around one draw says anything about another",
-        "draw by plain parameters, as x.center; or shift and scale a plain sample: mean + std * torch.randn_like(std)",
+        "draw with plain parameters, as x.center, or scale a plain sample: mean + std * torch.randn_like(std)",
         "poisson binomial multinomial",
         {
             "fractional_max_pool2d fractional_max_pool2d_with_indices": "its windows are random: use max_pool2d or"
