@@ -36,6 +36,7 @@ signs = torch.tensor([1.0, -1.0, 1.0, 1.0])
 pivots = torch.tensor([1, 2, 3], dtype=torch.int32)
 zeros = torch.zeros(3)
 ones = torch.ones(3)
+mask = torch.tensor([True, False, True, True])
 
 
 def cell(gates, inputs=3, hidden=2):
@@ -118,6 +119,26 @@ CALLS = {
     **dict.fromkeys(_ALONE, (x,)),
     **dict.fromkeys(_SQUARE, (spd,)),
     **dict.fromkeys(_ONE, (one,)),
+    **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor"), (mask, mask.flip(0))),
+    **dict.fromkeys(("bitwise_and_", "bitwise_or_", "bitwise_xor_"), (mask, mask.flip(0))),
+    **dict.fromkeys(("bitwise_not", "bitwise_not_", "__invert__"), (mask,)),
+    **dict.fromkeys(("concat", "concatenate", "row_stack"), ([x, y],)),
+    **dict.fromkeys(("moveaxis", "swapaxes", "swapdims"), (tall, 0, 1)),
+    **dict.fromkeys(("adaptive_max_pool1d", "max_pool1d", "max_pool1d_with_indices"), (batch, 2)),
+    **dict.fromkeys(("max_pool2d", "max_pool2d_with_indices", "adaptive_max_pool2d_with_indices"), (image, 2)),
+    **dict.fromkeys(("max_pool3d", "max_pool3d_with_indices", "adaptive_max_pool3d_with_indices"), (volume, 2)),
+    "adaptive_max_pool1d_with_indices": (batch, 2),
+    "torch.batch_norm": (tall, ones, zeros, zeros, ones, False, 0.1, 1e-5, False),
+    "torch.instance_norm": (batch, None, None, None, None, True, 0.1, 1e-5, False),
+    "convolution": (*_conv, [1, 1], [0, 0], [1, 1], False, [0, 0], 1),
+    "feature_dropout": (image, 0.5, True),
+    "fill_diagonal_": (square, 0.5),
+    "float_power_": (x.double(), 2),
+    "grid_sampler": (image, normal(1, 2, 2, 2).sigmoid(), 0, 0, False),
+    "is_nonzero": (one,),
+    "native_dropout": (x, 0.5, True),
+    "spmm": (square.to_sparse(), square),
+    "unsafe_split_with_sizes": (x, [1, 3]),
     "__array__": (x,),
     "__array_wrap__": (x, x.numpy()),
     "bernoulli": (p,),

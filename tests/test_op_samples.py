@@ -11,6 +11,7 @@ import warnings
 
 import pytest
 import torch
+from torch.testing._internal import common_utils
 from torch.testing._internal.common_methods_invocations import op_db
 
 from intervaltorch import (
@@ -22,6 +23,9 @@ from intervaltorch import (
     testing,
 )
 from intervaltorch.testing._trees import flatten, map_tensors
+
+# For each sample torch looks up the stack for a `unittest`, which is not there and takes longer than most tests.
+common_utils.extract_test_fn = lambda: None
 
 # Their C++ bindings take a list with a tensor subclass in it for a list of numbers, and raise no error of ours.
 UNBOUND = {"gradient", "histogramdd"}
