@@ -45,12 +45,13 @@ intervaltorch: pip could not install the packages of constraints.txt (its reason
 endef
 export NO_PYTHON NO_VENV NO_TORCH NO_PACKAGES
 
-.PHONY: help install demo test test-slow test-zoo zoo-table check format docs bench budgets clean
+.PHONY: help install demo test test-slow test-zoo zoo-table tightness-table check format docs bench budgets clean
 
 help:
 	@echo "make demo       train, attack and certify a VAE on handwritten digits (about 5 minutes)"
 	@echo "make test       the tests, without the slow ones      make test-slow  the slow ones"
 	@echo "make test-zoo   models of timm and transformers     make zoo-table  the same, into docs/reference/zoo.md"
+	@echo "make tightness-table  how tight the bound of each op is, into docs/reference/tightness.md (minutes)"
 	@echo "make check      lint, formatting, types, layering     make format     repair the formatting"
 	@echo "make docs       the documentation, its examples run   make bench      speed against plain torch"
 	@echo "make budgets    measure the rounding errors of torch's functions on this machine"
@@ -90,6 +91,9 @@ test-zoo: $(ZOO_STAMP)
 
 zoo-table: $(ZOO_STAMP)
 	$(ZOO) --write docs/reference/zoo.md
+
+tightness-table: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.tightness --write docs/reference/tightness.md
 
 check: $(STAMP)
 	$(BIN)/ruff check

@@ -237,7 +237,8 @@ increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=2))
 def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     """Increasing on either side of its threshold, where it falls from log(1 + e^t) / β to t / β.
 
-    Both values count for boxes within rounding of the threshold. Far left the function is an exponential, which
+    Both values count for boxes within rounding of the threshold; βx is not rounded if β is 1, and small integers are
+    not in any dtype. Far left the function is an exponential, which
     multiplies the rounding error of βx by x; so outward mode takes β into the box unless it is 1.
     """
     if beta != 1 and rounding.outward():
@@ -246,8 +247,9 @@ def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     lower, upper = F.softplus(l, beta, threshold), F.softplus(u, beta, threshold)
     edge = threshold / beta
     peak = (max(threshold, 0.0) + math.log1p(math.exp(-abs(threshold)))) / beta
+    exact = beta == 1 and float(threshold).is_integer() and abs(threshold) < 256
     margin = 4 * torch.finfo(l.dtype).eps * abs(edge)
-    crosses = (l <= edge + margin) & (u >= edge - margin)
+    crosses = (l <= edge) & (u > edge) if exact else (l <= edge + margin) & (u >= edge - margin)
     lower = torch.where(crosses, lower.clamp(max=min(edge, peak)), lower)
     upper = torch.where(crosses, upper.clamp(min=max(edge, peak)), upper)
     image = (0.0, inf) if beta > 0 and threshold >= 0 else (-inf, inf)

@@ -14,6 +14,7 @@ underflow. The proof is in the documentation, *Rounding and the guarantee*; the 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -24,9 +25,9 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ._boxes import as_box, untracked
+from ._boxes import intersect, untracked
 from ._families import rule
-from .arithmetic import mul
+from .arithmetic import add
 
 inf = math.inf
 Product = Callable[[Tensor, Tensor, Any], Tensor]
@@ -171,9 +172,12 @@ def mapped(function: Callable[[Tensor], Tensor], x: Any) -> Any:
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
-@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", family="affine", proven=True)
+_LOOSE: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
+
+
+@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **_LOOSE)
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
-    """The hull for a fixed weight."""
+    """The hull if input or weight is fixed; else at most 1.5 times as wide."""
     return affine(F.linear, input, weight, bias, size_of(weight, -1))
 
 
@@ -200,10 +204,10 @@ def _register_convolutions() -> None:
                 input: Any, weight: Any, bias: Any = None, *args: Any,
                 _function: Any = function, _transposed: bool = transposed, **kwargs: Any,
             ) -> Box:  # fmt: skip
-                """The hull for a fixed weight."""
+                """The hull if input or weight is fixed; else at most 1.5 times as wide."""
                 return _convolution(_function, input, weight, bias, _transposed, *args, **kwargs)
 
-            rule(name, formula=r"W * x + b", family="affine", functional=True, proven=True)(enclose)
+            rule(name, formula=r"W * x + b", functional=True, **_LOOSE)(enclose)
 
 
 _register_convolutions()
@@ -225,14 +229,13 @@ def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Box:
     torch.ops.aten.convolution,
     torch.ops.aten._convolution,
     formula=r"W * x + b",
-    family="affine",
-    proven=True,
+    **_LOOSE,
 )
 def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
     groups: int, *flags: Any,
 ) -> Box:  # fmt: skip
-    """The common form of all convolutions."""
+    """The common form of all convolutions: the hull if input or weight is fixed; else at most 1.5 times as wide."""
     return _convolution(
         torch.convolution,
         input,
@@ -248,13 +251,25 @@ def convolution(
     )
 
 
-@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", family="affine", proven=True, asks=True)
+@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", asks=True, **_LOOSE)
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
-    """The hull of the outer product, then an affine map."""
-    first = mapped(lambda x: x.unsqueeze(-1), input1)
-    second = mapped(lambda x: x.unsqueeze(-2), input2)
-    if isinstance(first, Box) or isinstance(second, Box) or rounding.outward():
-        outer = mul(first if isinstance(second, Box) else as_box(first), second)
-    else:
-        outer = first * second
-    return linear(mapped(lambda x: x.flatten(-2), outer), mapped(lambda w: w.flatten(1), weight), bias)
+    """The hull if only one of both inputs and the weight varies; else the entries of an input occur repeatedly.
+
+    A fixed input is multiplied by the weight first. Of two boxes either may be, and what both orders bound is taken.
+    """
+    # (W x₂)_{oi} = Σ_j w_{oij} x₂_j, then Σ_i x₁_i (W x₂)_{oi}; the other order exchanges i and j
+    orders = ((input1, input2, "...j,oij->...oi"), (input2, input1, "...i,oij->...oj"))
+    if not isinstance(input2, Box):
+        orders = orders[:1]
+    elif not isinstance(input1, Box):
+        orders = orders[1:]
+    results = []
+    for last, first, subscripts in orders:
+        inner = affine(lambda a, w, _, s=subscripts: torch.einsum(s, a, w), first, weight, None, size_of(first, -1))
+        results.append(affine(_row_products, last, inner, None, size_of(last, -1)))
+    total = functools.reduce(intersect, results)
+    return total if bias is None else add(total, bias)
+
+
+def _row_products(x: Tensor, rows: Tensor, _: Any) -> Tensor:
+    return torch.einsum("...i,...oi->...o", x, rows)

@@ -38,7 +38,11 @@ def _lgamma(x: Tensor) -> Tensor:
     "lgamma", "gammaln", formula=r"\log |\Gamma(x)|", family="gamma", critical=(TURN,), proven=True, sharp=False,
 )  # fmt: skip
 def lgamma(input: Box) -> Box:
-    """Convex for x > 0 and between two poles; boxes that contain a pole get the whole line, as those below -10^4 do."""
+    """The hull, but boxes that reach below -10^4 get the whole line.
+
+    Convex for x > 0 and between two poles, where the minima rise with x: so only the first two cells that a box with a
+    pole meets can hold the least, or the half-line x > 0.
+    """
     turn = torch.where(input.lower > 0, TURN, _turn(input.lower))
 
     def enclose(x: Box) -> Box:
@@ -47,14 +51,25 @@ def lgamma(input: Box) -> Box:
         below = torch.minimum(l.detach(), l.new_zeros(()))  # relative accuracy is lost at the roots there
         return widened(Box(least, torch.maximum(_lgamma(l), _lgamma(u))), Budget(4, input=2), at=(below, below))
 
-    return _off_the_poles(input, enclose)
+    return _off_the_poles(input, enclose, _least_minimum)
+
+
+def _least_minimum(x: Box) -> Tensor:
+    """The least value of log |Γ| on boxes that contain a pole, -10^4 < l <= 0: at minima, or where they are cut off."""
+    l, u = x
+    cell = torch.floor(l.detach())
+    first = torch.minimum(torch.maximum(_turn(l), l), u)
+    second = torch.where(cell < -1, torch.minimum(_turn(cell + 1), u), first)
+    right = torch.where(u > 0, u.clamp(max=TURN), first)
+    least = functools.reduce(torch.minimum, [_lgamma(t) for t in (first, second, right)])
+    return widened(Box(least, least), Budget(4, input=2), at=(l.detach(), l.detach())).lower
 
 
 @rule("digamma", "psi", formula=r"\psi(x)", family="gamma", proven=True, sharp=False)
 def digamma(input: Box) -> Box:
-    """Increasing for x > 0 and between two poles; boxes that contain a pole get the whole line, or go below -10^4.
+    """The hull, but boxes that end at a pole, or reach below -10^4, get the whole line as those that contain one.
 
-    A relative budget is of no use at its roots, the first at 1.46163...
+    Increasing for x > 0 and between two poles. A relative budget is of no use at its roots, the first at 1.46163...
     """
 
     def enclose(x: Box) -> Box:
@@ -71,8 +86,8 @@ def _digamma(x: Tensor) -> Tensor:
     return torch.where(left, reflected, torch.digamma(torch.where(left, 1.0, x)))
 
 
-def _off_the_poles(x: Box, enclose: Callable[[Box], Box]) -> Box:
-    """Apply a rule to boxes that lie between two neighbouring poles; the others get the whole line.
+def _off_the_poles(x: Box, enclose: Callable[[Box], Box], least: Callable[[Box], Tensor] | None = None) -> Box:
+    """Apply a rule to boxes that lie between two neighbouring poles; the others get the whole line, or from `least` on.
 
     Poles are 0, -1, -2...; far below zero a float is not much less than the distance between two of them.
     """
@@ -80,7 +95,12 @@ def _off_the_poles(x: Box, enclose: Callable[[Box], Box]) -> Box:
     between = (floor == torch.floor(x.upper)) & (x.lower > floor) & (x.lower > -1e4)
     outside = (x.lower <= 0) & ~between
     lower, upper = enclose(Box(*(end.masked_fill(outside, 1.0) for end in x)))
-    return Box(lower.masked_fill(outside, -inf), upper.masked_fill(outside, inf))
+    lower, upper = lower.masked_fill(outside, -inf), upper.masked_fill(outside, inf)
+    if least is not None and (torch.compiler.is_compiling() or bool(outside.any())):
+        near = outside & (x.lower > -1e4)
+        reached = least(Box(x.lower.masked_fill(~near, -0.5), x.upper.masked_fill(~near, 0.5)))
+        lower = torch.where(near, reached, lower)
+    return Box(lower, upper)
 
 
 @torch.no_grad()
@@ -148,7 +168,10 @@ def _psi(x: float) -> float:
 
 @rule("zeta", formula=r"\sum_k (y + k)^{-x}", family="zeta", image=(0.0, inf), proven=True, sharp=False)
 def zeta(input: Operand, other: Operand) -> Box:
-    """Falls with y, and with x where y >= 1; there it is sharp. For y < 1 the first term alone grows with x."""
+    """The hull for y >= 1; for smaller y the first term is bounded by itself.
+
+    Falls with y, and with x where y >= 1. For y < 1 the first term alone grows with x.
+    """
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
     check_domain("zeta", x, (1.0, inf))
@@ -183,9 +206,10 @@ def _zeta(x: Tensor, y: Tensor) -> Tensor:
 
 @rule("polygamma", formula=r"\psi^{(n)}(x)", family="gamma", proven=True, sharp=False)
 def polygamma(n: Any = None, input: Any = None, *, self: Any = None, x: Any = None) -> Box:
-    """The value (-1)^{n+1} n! ζ(n + 1, x), which falls (odd n) or grows (even n) for x > 0.
+    """The hull for x > 0, but no more than the image where boxes reach 0 or beyond.
 
-    Boxes that reach 0 and the poles beyond get the image: [0, inf] for odd n, the whole line for even n >= 2.
+    The value (-1)^{n+1} n! ζ(n + 1, x) falls (odd n) or grows (even n) for x > 0. The image is
+    [0, inf] for odd n, the whole line for even n >= 2.
     The rounding of x + k changes its power by (n + 1) eps/2 of itself. The zeta function may underflow where the
     product does not, which the absolute budget covers.
     """

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .._registry import Box
-from ._boxes import as_box, both
+from ._boxes import as_box, both, intersect
 from ._families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import vector_norm
@@ -50,12 +50,17 @@ def linalg_vander(x: Box, *, N: int | None = None) -> Box:
 # --- quadrature -------------------------------------------------------------------------------------------------------
 
 
-@rule("trapezoid", "trapz", formula=r"\sum_i (x_{i+1} - x_i) (y_i + y_{i+1}) / 2", **_RECORD)
+@rule("trapezoid", "trapz", formula=r"\sum_i (x_{i+1} - x_i) (y_i + y_{i+1}) / 2", **{**_RECORD, "sharp": False})
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Box:
-    r"""The hull for fixed places x: $\sum_i w_i y_i$, with half the sum of both neighbouring steps for $w_i$."""
+    r"""The hull if places x or values y are fixed; else their entries occur twice.
+
+    $\sum_i w_i y_i$, with half the sum of both neighbouring steps for $w_i$; of places that vary also
+    $\sum_i x_i (y_{i-1} - y_{i+1}) / 2$, where $y_{-1} = -y_0$ and $y_n = -y_{n-1}$.
+    """
     if isinstance(x, Box):
         steps = mul(_steps(x, dim if x.lower.ndim > 1 else -1), 0.5)
-        return sum_(mul(_spread(steps, y, dim), add(_part(y, dim, 0, -1), _part(y, dim, 1, None))), dim)
+        by_steps = sum_(mul(_spread(steps, y, dim), add(_part(y, dim, 0, -1), _part(y, dim, 1, None))), dim)
+        return by_steps if not as_box(y).lower.shape[dim] else intersect(by_steps, _by_places(as_box(y), x, dim))
     values = as_box(y)
     n = values.lower.shape[dim]
     if n == 0:
@@ -68,6 +73,16 @@ def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Box:
     ends = (_padded(steps, dim, 1, 0), _padded(steps, dim, 0, 1))
     total = sum_(mul(values, mul(add(*ends), 0.5)), dim)
     return total if x is not None or dx is None or dx == 1 else mul(total, dx)
+
+
+def _by_places(y: Box, x: Box, dim: int) -> Box:
+    """The sum in which every place occurs once."""
+    n = y.lower.shape[dim]
+    first, last = (both(torch.narrow, y, dim, start, 1) for start in (0, n - 1))
+    around = [Box(-first.upper, -first.lower), y, Box(-last.upper, -last.lower)]
+    lower, upper = (torch.cat([getattr(part, end) for part in around], dim) for end in ("lower", "upper"))
+    before, after = (Box(lower.narrow(dim, start, n), upper.narrow(dim, start, n)) for start in (0, 2))
+    return sum_(mul(_spread(x, y, dim), mul(sub(before, after), 0.5)), dim)
 
 
 def _steps(x: Box, dim: int) -> Box:

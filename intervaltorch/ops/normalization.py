@@ -31,7 +31,7 @@ from ..rounding import Budget
 from ._boxes import as_box, untracked
 from ._families import rule
 from .arithmetic import add, div, mul, sub
-from .moments import deviations, magnitudes, var, vector_norm
+from .moments import deviations, magnitudes, norm_budget, var, vector_norm
 from .reductions import ONE, above, below, mean, size_of_reduction, sum_budget
 from .softmax import sum_of_others
 
@@ -206,7 +206,7 @@ def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
     return _scaled(sub(x, mean), scale if weight is None else scale * weight, bias)
 
 
-_BATCH: dict[str, Any] = {**_CENTRED, "sharp": True, "formula": r"w \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b"}
+_BATCH: dict[str, Any] = {**_CENTRED, "formula": r"w \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b"}
 
 
 @rule(F.batch_norm, **_BATCH)
@@ -214,7 +214,7 @@ def functional_batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Box:  # fmt: skip
-    """The hull, with running statistics; by its own batch as `layer_norm`; refused where it updates them."""
+    """The hull with running statistics; by its own batch as `layer_norm`; refused where it updates them."""
     shape = as_box(input).lower.shape
     if training and shape[:1].numel() * shape[2:].numel() == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
@@ -226,7 +226,7 @@ def batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
     eps: float, cudnn_enabled: bool = True,
 ) -> Box:  # fmt: skip
-    """`torch.nn.functional.batch_norm` with its arguments in ATen's order."""
+    """The hull with running statistics; by its own batch as `layer_norm`. `F.batch_norm` in ATen's order."""
     if not training and running_mean is not None and running_var is not None:
         return _inference_norm(input, running_mean, running_var, weight, bias, eps)
     if running_mean is not None or running_var is not None:
@@ -240,7 +240,7 @@ def batch_norm(
 def native_batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float
 ) -> tuple[Box, Any, Any]:  # fmt: skip
-    """The kernel of `batch_norm`, which saves the statistics of the batch in training."""
+    """The hull with running statistics; in training as `layer_norm`, with the statistics of the batch."""
     y = batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
     if not training:
         return y, y.lower.new_empty(0), y.lower.new_empty(0)
@@ -248,11 +248,11 @@ def native_batch_norm(
     return y, *(_reshaped(statistic, -1) for statistic in _statistics(as_box(input), dims, eps))
 
 
-@rule(torch.ops.aten._native_batch_norm_legit_no_training, **_BATCH)
+@rule(torch.ops.aten._native_batch_norm_legit_no_training, **{**_BATCH, "sharp": True})
 def native_batch_norm_inference(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
 ) -> tuple[Box, Any, Any]:  # fmt: skip
-    """The kernel of `batch_norm` in exported programs."""
+    """The hull: the kernel of `batch_norm` in exported programs."""
     return native_batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
 
 
@@ -313,28 +313,42 @@ def _others_budget(n: int, dtype: torch.dtype) -> Budget:
 
 @rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)
 def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Box:
-    """Within [-1, 1]; the hull for p = 1 and 2, a quotient of boxes for other orders."""
-    if p not in (1, 2) or not isinstance(dim, int):
+    """The hull, within [-1, 1], for finite p > 0 and one dimension; a quotient of boxes else."""
+    if not (0 < p < inf and isinstance(dim, int)):
         norm = vector_norm(input, p, dim, keepdim=True)
         floor = tuple(rounding.neighbour(eps, input.lower.dtype, towards) for towards in (-inf, inf))
         quotient = div(input, Box(norm.lower.clamp(min=floor[0]), norm.upper.clamp(min=floor[1])))
         return _clipped(quotient.lower, quotient.upper, 1.0) if p > 0 else quotient
     small, big = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
-    known, dtype = _others_budget(input.lower.shape[dim], small.dtype), small.dtype
+    n, dtype = size_of_reduction(input.lower, input.lower.sum(dim)), small.dtype
+    known = _others_budget(n, dtype) if p in (1, 2) else norm_budget(p, 2 * n + 2, dtype)
 
     def least(end: Tensor) -> Tensor:
-        powers = torch.clamp(below(_power(end, p) + small, known), min=0).nan_to_num(posinf=0.0)
-        norm = below(_root(powers, False), TWO) if p == 2 else powers
-        # The norm is at least |x|, which also serves where squares underflow or overflow.
+        powers = _power(end, p) + small
+        if p in (1, 2):
+            powers = torch.clamp(below(powers, known), min=0)
+            norm = below(_root(powers, False), TWO) if p == 2 else powers
+        else:
+            norm = below(_power(powers, 1 / p), known)
+        # The norm is at least |x|, which also serves where powers underflow or overflow.
+        norm = norm.nan_to_num(posinf=0.0)
         return torch.maximum(norm, end.abs()).clamp(min=rounding.neighbour(eps, dtype, -inf))
 
     def most(end: Tensor) -> Tensor:
-        powers = above(_power(end, p) + big, known)
-        norm = above(_root(powers, False), TWO) if p == 2 else powers
+        powers = _power(end, p) + big
+        if p in (1, 2):
+            powers = above(powers, known)
+            norm = above(_root(powers, False), TWO) if p == 2 else powers
+        else:
+            norm = above(_power(powers, 1 / p), known)
         return norm.clamp(min=rounding.neighbour(eps, dtype, inf))
 
     return _quotients(input, least, most, 1.0)
 
 
 def _power(x: Tensor, p: float) -> Tensor:
-    return x.square() if p == 2 else x.abs()
+    """|x|^p, with gradient 0 at 0."""
+    if p in (1, 2):
+        return x.square() if p == 2 else x.abs()
+    size = x.abs()
+    return torch.where(size > 0, torch.where(size > 0, size, 1.0) ** p, 0.0)

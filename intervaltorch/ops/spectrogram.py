@@ -51,13 +51,15 @@ def stft(
 @rule(_compat.stft_kernel, formula=_STFT, **_RECORD)
 def stft_kernel(
     input: Any, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
-    normalized: bool = False, onesided: bool | None = None, return_complex: bool | None = None,
-    align_to_window: bool | None = None,
+    *options: Any, **named: Any,
 ) -> Box:  # fmt: skip
-    """As `stft`, of a signal that is padded."""
-    return stft(
-        input, n_fft, hop_length, win_length, window, False, "", normalized, onesided, return_complex, align_to_window
-    )
+    """As `stft`, of a signal that is padded.
+
+    It has two signatures, and takes the one with `center` and `pad_mode` whenever a call fits both.
+    """
+    if len(options) > 1 and not isinstance(options[1], str):
+        options = (False, "", *options)
+    return stft(input, n_fft, hop_length, win_length, window, *options, **named)
 
 
 def _padded(x: Tensor, size: int, mode: str) -> Tensor:

@@ -88,9 +88,12 @@ def copysign(input: Operand, other: Operand) -> Box:
 # --- remainders ---------------------------------------------------------------------------------------------
 
 
-@rule("fmod", formula=r"x - y \operatorname{trunc}(x / y)", family="step", proven=True)
+@rule("fmod", formula=r"x - y \operatorname{trunc}(x / y)", family="step", proven=True, sharp=False)
 def fmod(input: Operand, other: Operand) -> Box:
-    """Increasing in x where the quotient has one integer part; else every remainder of the sign of x."""
+    """The hull for a fixed divisor; of one that varies any remainder counts where the integer part of x / y is not one.
+
+    Increasing in x where it is one; else there is every remainder of the sign of x.
+    """
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
     size = absolute(y).upper
@@ -98,18 +101,23 @@ def fmod(input: Operand, other: Operand) -> Box:
     return _residue(x, y, every, torch.fmod, torch.trunc)
 
 
-@rule("remainder", "__mod__", "__imod__", formula=r"x - y \lfloor x / y \rfloor", family="step", proven=True)
+@rule(
+    "remainder", "__mod__", "__imod__", formula=r"x - y \lfloor x / y \rfloor", family="step", proven=True, sharp=False
+)
 def remainder(input: Operand, other: Operand) -> Box:
-    """Increasing in x where the quotient has one integer part; else every remainder of the sign of y."""
+    """The hull for a fixed divisor; of one that varies any remainder counts where the integer part of x / y is not one.
+
+    Increasing in x where it is one; else there is every remainder of the sign of y.
+    """
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
     every = Box(y.lower.clamp(max=0), y.upper.clamp(min=0))
     return _residue(x, y, every, torch.remainder, torch.floor)
 
 
-@rule(torch.Tensor.__rmod__, formula=r"y \bmod x", family="step", proven=True)
+@rule(torch.Tensor.__rmod__, formula=r"y \bmod x", family="step", proven=True, sharp=False)
 def rmod(input: Operand, other: Operand) -> Box:
-    """The remainder with its arguments exchanged."""
+    """As `remainder`, with its arguments exchanged."""
     return remainder(other, input)
 
 

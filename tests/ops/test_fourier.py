@@ -4,7 +4,7 @@ import mpmath
 import pytest
 import torch
 
-from intervaltorch import IntervalTensor, rounding, testing
+from intervaltorch import IntervalTensor, _compat, rounding, testing
 from intervaltorch.ops import fourier
 
 
@@ -118,6 +118,16 @@ def test_stft(kwargs, return_complex):
     testing.check_sound(lambda x, w: torch.stft(x, 8, window=w, return_complex=True), ball(40), window, samples=8)
     signal = ball(40).lower
     testing.check_sound(lambda w: torch.stft(signal.to(w.dtype), 8, window=w, return_complex=True), window)
+
+
+@pytest.mark.parametrize("args", [(), (False,), (True, "constant"), (False, True), (False, None, True)], ids=str)
+def test_kernel_of_stft_takes_the_signature_that_torch_takes(args):
+    signal, window = ball(12), torch.hann_window(6)
+    named = {} if len(args) == 3 else {"return_complex": True}
+    result = _compat.stft_kernel(signal, 6, None, None, window, *args, **named)
+    point = _compat.stft_kernel(signal.center, 6, None, None, window, *args, **named)
+    assert result.shape == point.shape
+    assert bool(result.contains(point).all())
 
 
 @pytest.mark.parametrize("kwargs", [WINDOWS[0], WINDOWS[2]], ids=lambda kwargs: " ".join(kwargs))

@@ -44,14 +44,36 @@ def test_hull_between_poles(function):
     testing.check_gradient(function, boxes[boxes.width > 0.02][::5])
 
 
-@pytest.mark.parametrize("function", [torch.lgamma, torch.digamma])
-@pytest.mark.parametrize(
-    "lower, upper", [(-1, -0.5), (-0.5, 0), (-1.5, -0.5), (-3.0, -3.0), (-0.0, 1), (-1e5 - 0.5, -1e5 - 0.4)]
-)
-def test_a_pole_leaves_nothing(function, lower, upper):
+POLES = [(-1, -0.5), (-0.5, 0), (-1.5, -0.5), (-3.0, -3.0), (-0.0, 1), (-1e5 - 0.5, -1e5 - 0.4)]
+
+
+@pytest.mark.parametrize("lower, upper", POLES)
+def test_a_pole_leaves_nothing_of_digamma(lower, upper):
     X = IntervalTensor(*torch.tensor([[lower], [upper]], dtype=torch.float64))
-    Y = function(X)
+    Y = torch.digamma(X)
     assert (Y.lower.item(), Y.upper.item()) == (-inf, inf)
+
+
+@each_dtype
+@pytest.mark.parametrize(
+    "lower, upper", [*POLES[:-1], (-2.2, 0.3), (-2.6, 5.0), (-0.3, 1.2), (-3.0, -2.9), (-7.4, -1.7), (-50.3, -48.9)]
+)
+def test_a_pole_leaves_the_least_minimum_of_lgamma(lower, upper, dtype):
+    X = IntervalTensor(*torch.tensor([[lower], [upper]], dtype=dtype))
+    inner = [lower + (upper - lower) * (k + 0.37) / 2000 for k in range(2000 if lower < upper else 0)]
+    least = min((log_abs_gamma(mpmath.mpf(x)) for x in inner), default=inf)
+    ends = [torch.lgamma(end.double()).item() for end in (X.lower, X.upper)]
+    near = min(float(least), *ends)
+    Y = torch.lgamma(X)
+    assert Y.upper.item() == inf
+    assert near - 1e-4 * (1 + abs(near)) <= Y.lower.item() <= near + 1e-4 * (1 + abs(near)) or near == inf
+    with rounding("outward"):
+        assert torch.lgamma(X).lower.item() <= near
+
+
+def test_lgamma_far_below_zero_says_nothing():
+    Y = torch.lgamma(IntervalTensor(torch.tensor([-1e5 - 0.5, -1e4 - 0.5]), torch.tensor([-1e5 - 0.4, 3.0])))
+    assert bool((Y.lower == -inf).all()) and bool((Y.upper == inf).all())
 
 
 @each_dtype
