@@ -27,7 +27,7 @@ from .. import rounding
 from .._registry import Box
 from ._boxes import intersect, untracked
 from ._families import rule
-from .arithmetic import add
+from .arithmetic import add, mul
 
 inf = math.inf
 Product = Callable[[Tensor, Tensor, Any], Tensor]
@@ -169,6 +169,28 @@ def mapped(function: Callable[[Tensor], Tensor], x: Any) -> Any:
     return Box(function(x.lower), function(x.upper)) if isinstance(x, Box) else function(x)
 
 
+_SMALL = 2048
+"""Up to this number of products in all, two boxes are multiplied by corners. Measured, that costs 25 microseconds more
+(outward 250), and the box is the hull, where centres and radii make it 6 % wider on the average and 50 % at worst."""
+
+
+def corner_product(x: Box, y: Box) -> Box:
+    """The hull of a product of two boxes: the sum of the hulls of all products, whose variables differ."""
+    if y.lower.ndim == 1:
+        products, dim = mul(x, y), -1
+    else:
+        left = mapped(lambda t: t.unsqueeze(-1), x)
+        products, dim = mul(left, mapped(lambda t: t.unsqueeze(-3), y) if x.lower.ndim > 1 else y), -2
+    one = products.lower.new_ones(())
+    return affine(lambda t, w, _: (t * w).sum(dim), products, one, None, products.lower.shape[dim])
+
+
+def few(x: Any, y: Any, count: int = 1) -> bool:
+    """Whether two factors are boxes, and small enough to be multiplied by corners."""
+    both = isinstance(x, Box) and isinstance(y, Box)
+    return both and max(x.lower.numel(), y.lower.numel()) <= _SMALL and 0 < count <= _SMALL
+
+
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
@@ -177,7 +199,10 @@ _LOOSE: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
 
 @rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **_LOOSE)
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
-    """The hull if input or weight is fixed; else at most 1.5 times as wide."""
+    """The hull if input or weight is fixed, or both are small; else at most 1.5 times as wide."""
+    if few(input, weight) and few(input, weight, F.linear(input.lower, weight.lower).numel() * size_of(input, -1)):
+        y = corner_product(input, mapped(lambda w: w.t() if w.ndim == 2 else w, weight))
+        return y if bias is None else add(y, bias)
     return affine(F.linear, input, weight, bias, size_of(weight, -1))
 
 

@@ -36,7 +36,7 @@ def scaled_dot_product_attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
     scale: float | None = None, enable_gqa: bool = False,
 ) -> Box:  # fmt: skip
-    """Exact for a single point, within the range of the unmasked values; sound but not the hull else."""
+    """Exact for a single point, within the range of the unmasked values; else scores share queries and keys."""
     if dropout_p > 0:
         raise UnsupportedOpError(
             f"scaled_dot_product_attention with dropout_p={dropout_p} has no interval rule",
@@ -56,7 +56,7 @@ def flash_attention(
     query: Any, key: Any, value: Any, dropout_p: float = 0.0, is_causal: bool = False, *, attn_mask: Any = None,
     scale: float | None = None,
 ) -> tuple[Box, Box]:  # fmt: skip
-    """A kernel of `scaled_dot_product_attention`, with the logarithms of the sums that its softmax divides by."""
+    """As `scaled_dot_product_attention`, with the logarithms of the sums that its softmax divides by."""
     output = scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
     return output, logsumexp(_masked_scores(query, key, attn_mask, is_causal, scale)[0], -1)
 

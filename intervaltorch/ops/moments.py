@@ -274,7 +274,7 @@ def var_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Box, Box]:
-    """Variance and mean."""
+    """As `var`, and the mean."""
     dim, correction = _arguments(dim, unbiased, correction)
     return var(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
 
@@ -288,6 +288,6 @@ def std_mean(
     *,
     correction: float | None = None,
 ) -> tuple[Box, Box]:
-    """Standard deviation and mean."""
+    """As `std`, and the mean."""
     dim, correction = _arguments(dim, unbiased, correction)
     return std(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)

@@ -131,7 +131,7 @@ def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Box:  # fmt: skip
-    """Within ±√(n-1) before weight and bias; exact for a single point, sound but not the hull else."""
+    """Within ±√(n-1) before weight and bias; numerator and denominator are bounded apart, except for a single point."""
     input = as_box(input)
     dims = tuple(range(-len(tuple(normalized_shape)), 0))
     return _scaled(standardise(input, dims, eps), weight, bias)
@@ -139,7 +139,7 @@ def layer_norm(
 
 @rule(torch.ops.aten.native_layer_norm, torch.native_layer_norm, **_CENTRED)
 def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float) -> tuple[Box, Box, Box]:
-    """The kernel of `layer_norm`, with mean and reciprocal standard deviation."""
+    """As `layer_norm`, with mean and reciprocal standard deviation."""
     input = as_box(input)
     dims = tuple(range(-len(tuple(normalized_shape)), 0))
     return layer_norm(input, normalized_shape, weight, bias, eps), *_statistics(input, dims, eps)
@@ -175,7 +175,7 @@ def group_norm(
 def native_group_norm(
     input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
 ) -> tuple[Box, Box, Box]:  # fmt: skip
-    """The kernel of `group_norm`, with mean and reciprocal standard deviation."""
+    """As `group_norm`, with mean and reciprocal standard deviation."""
     input = as_box(input)
     centre, scale = _statistics(_reshaped(input, N, group, C * HxW // group), -1, eps)
     return group_norm(input, group, weight, bias, eps), _reshaped(centre, N, group), _reshaped(scale, N, group)
@@ -277,7 +277,7 @@ def instance_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool, momentum: float,
     eps: float, cudnn_enabled: bool = True,
 ) -> Box:  # fmt: skip
-    """`torch.nn.functional.instance_norm` with its arguments in ATen's order."""
+    """As `torch.nn.functional.instance_norm`, with its arguments in ATen's order."""
     return functional_instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
 
 

@@ -11,31 +11,15 @@ from .._registry import Box
 from ._boxes import as_box
 from ._complex import bilinear, conjugate, matrix_product
 from ._families import rule
-from .affine import affine, mapped, size_of
+from .affine import affine, corner_product, few, mapped, size_of
 from .arithmetic import add, mul
-
-_SMALL = 2048
-"""Up to this number of products in all, two boxes are multiplied by corners. Measured, that costs 25 microseconds more
-(outward 250), and the box is the hull, where centres and radii make it 6 % wider on the average and 50 % at worst."""
-
-
-def _corner_product(x: Box, y: Box) -> Box:
-    """The hull of a product of two boxes: the sum of the hulls of all products, whose variables differ."""
-    if y.lower.ndim == 1:
-        products, dim = mul(x, y), -1
-    else:
-        left = mapped(lambda t: t.unsqueeze(-1), x)
-        products, dim = mul(left, mapped(lambda t: t.unsqueeze(-3), y) if x.lower.ndim > 1 else y), -2
-    one = products.lower.new_ones(())
-    return affine(lambda t, w, _: (t * w).sum(dim), products, one, None, products.lower.shape[dim])
 
 
 def _matrix_product(function: Any, input: Any, other: Any) -> Box:
-    fits = isinstance(input, Box) and isinstance(other, Box) and max(input.lower.numel(), other.lower.numel()) <= _SMALL
-    if fits and (function is not torch.inner or other.lower.ndim == 1):
+    if few(input, other) and (function is not torch.inner or other.lower.ndim == 1):
         count = function(input.lower, other.lower).numel() * size_of(input, -1)  # the product also checks the shapes
-        if 0 < count <= _SMALL:
-            return _corner_product(input, other)
+        if few(input, other, count):
+            return corner_product(input, other)
     return affine(lambda a, b, _: function(a, b), input, other, None, size_of(input, -1))
 
 

@@ -104,7 +104,7 @@ def _register_cell(name: str, step: Step) -> None:
     function: Any = getattr(torch, name)
 
     def enclose(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
-        """The hull over the boxes of the gates."""
+        """The hull over the boxes of the gates, which share input and state."""
         state = [as_box(x) for x in hx] if isinstance(hx, (tuple, list)) else [as_box(hx)]
         if as_box(input).lower.shape[:-1] != state[0].lower.shape[:-1]:
             function(*map_boxes(lower_of, (input, hx, w_ih, w_hh, b_ih, b_hh)))  # raises torch's own error

@@ -179,7 +179,7 @@ def triangular_solve(
 
 @rule("cholesky_solve", formula=r"(L L^\top)^{-1} B", **_RECORD)
 def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Box:
-    """Two triangular systems, one after the other."""
+    """Two triangular systems, one after the other, in both of which the factor occurs."""
     factor = _triangle(as_box(input2), upper)
     first, second = (transposed(factor), factor) if upper else (factor, transposed(factor))
     return solve(second, solve(first, input))
@@ -187,7 +187,7 @@ def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Box:
 
 @rule("cholesky_inverse", formula=r"(L L^\top)^{-1}", **_RECORD)
 def cholesky_inverse(input: Box, upper: bool = False) -> Box:
-    """Two triangular systems, one after the other."""
+    """Two triangular systems, one after the other, in both of which the factor occurs."""
     n = input.lower.shape[-1]
     identity = torch.eye(n, dtype=input.lower.dtype, device=input.lower.device).expand(input.lower.shape)
     return cholesky_solve(identity, input, upper)

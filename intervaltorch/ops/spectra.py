@@ -88,13 +88,13 @@ def _frobenius(x: Box) -> Box:
 
 @rule(torch.linalg.eigvalsh, formula=r"\lambda_i(A)", **_RECORD)
 def eigvalsh(A: Box, UPLO: str = "L") -> Box:
-    """Weyl's bound: the hull where all entries vary alike, and never wider than twice the norm of the radius."""
+    """Weyl's bound, twice the norm of the radius wide: the hull where all entries vary alike."""
     return narrowed(_eigenvalues(_symmetric(double(A), UPLO.upper() == "U")), A.lower.dtype)
 
 
 @rule(torch.ops.aten._linalg_eigh, formula=r"\lambda_i(A)", **_RECORD)
 def eigh_kernel(A: Box, UPLO: str = "L", compute_v: bool = True) -> Any:
-    """The vectors are not unique, and so undecided."""
+    """As `eigvalsh`; the vectors are not unique, and so undecided."""
     return eigvalsh(A, UPLO), Undecided(A.lower if compute_v else A.lower.new_empty(0), "a basis of eigenvectors")
 
 
@@ -103,7 +103,7 @@ def eigh_kernel(A: Box, UPLO: str = "L", compute_v: bool = True) -> Any:
 
 @rule(torch.linalg.svdvals, formula=r"\sigma_i(A)", **_RECORD)
 def svdvals(A: Box, *, driver: str | None = None) -> Box:
-    """Weyl's bound for singular values."""
+    """Weyl's bound, twice the norm of the radius wide or less."""
     a = double(A)
     m, n = a.lower.shape[-2:]
     corner = a.lower.new_zeros(*a.lower.shape[:-2], m, m), a.lower.new_zeros(*a.lower.shape[:-2], n, n)
@@ -117,7 +117,7 @@ def svdvals(A: Box, *, driver: str | None = None) -> Box:
 
 @rule(torch.ops.aten._linalg_svd, formula=r"\sigma_i(A)", **_RECORD)
 def svd_kernel(A: Box, full_matrices: bool = False, compute_uv: bool = True, *, driver: str | None = None) -> Any:
-    """The vectors are not unique, and so undecided."""
+    """As `svdvals`; the vectors are not unique, and so undecided."""
     m, n = A.lower.shape[-2:]
     widths = (m, n) if full_matrices else (min(m, n),) * 2
     shapes = ((m, widths[0]), (widths[1], n)) if compute_uv else ((0,), (0,))
@@ -143,7 +143,7 @@ def svd(input: Box, some: bool = True, compute_uv: bool = True) -> Any:
 
 @rule("matrix_exp", torch.linalg.matrix_exp, torch.ops.aten.linalg_matrix_exp, formula=r"e^A", **_RECORD)
 def matrix_exp(input: Box) -> Box:
-    r"""The value at the midpoint, and what the radius adds to the exponential of absolute values.
+    r"""The value at the midpoint, and what the radius adds to the exponential of absolute values, signs lost.
 
     First the diagonal is shifted to begin at 0, as $e^A = e^\mu e^{A - \mu}$: the hull if A is non-negative elsewhere.
     """

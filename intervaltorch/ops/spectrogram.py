@@ -28,7 +28,7 @@ def stft(
     center: bool = True, pad_mode: str = "reflect", normalized: bool = False, onesided: bool | None = None,
     return_complex: bool | None = None, align_to_window: bool | None = None,
 ) -> Box:  # fmt: skip
-    """The hull for a fixed window: each window is one linear map of the signal."""
+    """The hull for a fixed window and center=False; padding repeats entries of the signal, which are bounded apart."""
     x = as_box(input)
     if align_to_window is not None:
         raise UnsupportedOpError("stft of a box takes no align_to_window", "pad or cut the signal by hand")
@@ -53,7 +53,7 @@ def stft_kernel(
     input: Any, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
     *options: Any, **named: Any,
 ) -> Box:  # fmt: skip
-    """As `stft`, of a signal that is padded.
+    """As `stft`, mostly of a signal that is padded.
 
     It has two signatures, and takes the one with `center` and `pad_mode` whenever a call fits both.
     """

@@ -44,6 +44,11 @@ def write(x: Any, index: Any, value: Any) -> Any:
     return x
 
 
+def quantize(x: Any) -> Any:
+    scale, zero = torch.tensor([0.1, 0.3]), torch.tensor([0, 1], dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(x, scale, zero, 0, -8, 7)
+
+
 WINDOW = torch.hann_window(6).double()
 BITS = (IntervalTensor(torch.tensor([False, False, True]), torch.tensor([True, False, True])), torch.tensor(True))
 INDEX = torch.tensor([0, 2])
@@ -77,6 +82,7 @@ CALLS: list[tuple[Any, Callable[..., Any], tuple, dict[str, Any]]] = [
     (aten._linalg_svd, torch.linalg.svdvals, (matrix(3),), {}),
     (torch.vander, torch.vander, (ball(3), 3), {}),
     (torch.ctc_loss, torch.ctc_loss, (ball(3, 1, 3), torch.tensor([[1, 2]]), (3,), (2,)), {}),
+    (torch.fake_quantize_per_channel_affine, quantize, (ball(2, 3),), {}),
     (torch.kl_div, torch.kl_div, (ball(3), box([0.0, 0.1, 0.4], [0.2, 0.9, 0.4]), 0), {}),
     (torch.kl_div, torch.kl_div, (ball(4), ball(4, seed=1), 1), {"log_target": True}),
     (torch.poisson_nll_loss, torch.poisson_nll_loss, (ball(4), ball(4, seed=1), True, False, 1e-8, 0), {}),
@@ -99,15 +105,14 @@ FAMILIES_WITHOUT = {
     "random": "draws its values: the box is where they may lie",
     "refused": "refused",
 }
-INDICES = ("argmax", "argmin", "argsort", "bucketize", "searchsorted", "argwhere", "nonzero")
+INDICES = ("argmax", "argmin", "argsort", "bucketize", "searchsorted", "argwhere", "nonzero", "nonzero_static")
 NOTHING = dict.fromkeys(INDICES, "an index") | {
     "_local_scalar_dense": "a Python number",
     "is_nonzero": "a Python answer",
     "equal": "a Python answer",
     "allclose": "a Python answer",
     "isreal": "the same for every point",
-    "cuda": "needs a GPU",
-    "pin_memory": "needs a GPU",
+    **dict.fromkeys(("cuda", "pin_memory", "ipu", "mtia", "xpu"), "needs other hardware"),
     "new_tensor": "makes a tensor from data",
     "type": "a dtype in, a string out",
     "slice_inverse": "its tensors share memory that a box does not have",

@@ -111,6 +111,11 @@ class Problem:
                 found.append(torch.stack([self._values(*point) for point in zip(*placed)]))
         return torch.cat(found)
 
+    def constants(self, most: int) -> Tensor:
+        """Some of the numbers among the arguments that do not vary, which those that do may be compared with."""
+        numbers = [_numbers(leaf).double() for leaf in self.fixed if leaf.is_floating_point()]
+        return torch.cat([*numbers, torch.zeros(0).double()]).unique()[:most]
+
     def gradients(self, points: Tensor, outputs: Tensor) -> Tensor | None:
         """At each point the gradient of the entry that `outputs` names, or None if torch cannot differentiate."""
         x = points.clone().requires_grad_()

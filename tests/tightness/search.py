@@ -10,6 +10,7 @@ entries, by steps that shrink when nothing is gained.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import torch
 from torch import Tensor
@@ -45,7 +46,7 @@ QUICK = Effort(corners=256, random=128, rounds=12, directions=4, starts=1, evalu
 def hull(problem: Problem, effort: Effort = THOROUGH) -> tuple[Tensor, Tensor]:
     """Return the smallest and the largest value found of each entry."""
     generator = torch.Generator().manual_seed(0)
-    found = Extremes(problem, starting_points(problem.l, problem.u, effort, generator), effort.starts)
+    found = Extremes(problem, starting_points(problem, effort, generator), effort.starts)
     for _ in range(effort.rounds):
         exhausted = not problem.batched and problem.evaluated > effort.evaluations
         if exhausted or not found.climb(effort.directions, generator):
@@ -53,8 +54,9 @@ def hull(problem: Problem, effort: Effort = THOROUGH) -> tuple[Tensor, Tensor]:
     return found.smallest, found.largest
 
 
-def starting_points(l: Tensor, u: Tensor, effort: Effort, generator: torch.Generator) -> Tensor:
-    """Corners, random points, the same number in all entries, and small numbers."""
+def starting_points(problem: Problem, effort: Effort, generator: torch.Generator) -> Tensor:
+    """Corners, random points, the same number in all entries or in two of them, and small numbers."""
+    l, u = problem.l, problem.u
     width, n = u - l, len(l)
     drawn = [torch.stack([l, u, l / 2 + u / 2])]
     if 2**n <= effort.corners:
@@ -67,10 +69,26 @@ def starting_points(l: Tensor, u: Tensor, effort: Effort, generator: torch.Gener
     drawn.append(torch.where(uniform < 0.6, l + width * uniform.roll(1, 0), torch.where(uniform < 0.8, l, u)))
     if n:
         levels = torch.linspace(0, 1, effort.random // 4, dtype=torch.float64)[:, None]
-        common = torch.cat([l.min() + (u.max() - l.min()) * levels, l[:, None], u[:, None]])
+        common = torch.cat(
+            [l.min() + (u.max() - l.min()) * levels, l[:, None], u[:, None], problem.constants(64)[:, None]]
+        )
         small = torch.tensor([0.0, 1e-300, -1e-300, 1e-12, -1e-12, 1e-6, -1e-6], dtype=torch.float64)[:, None]
-        drawn += [common.expand(-1, n), small.expand(-1, n), torch.where(uniform[:, :1] < 0.5, 0.0, uniform)]
+        drawn += [
+            _pairs(l, u),
+            common.expand(-1, n),
+            small.expand(-1, n),
+            torch.where(uniform[:, :1] < 0.5, 0.0, uniform),
+        ]
     return torch.minimum(torch.maximum(torch.cat(drawn), l), u)
+
+
+def _pairs(l: Tensor, u: Tensor) -> Tensor:
+    """For each pair of entries whose intervals meet, the point at which both are the least common number."""
+    points = []
+    for i, j in itertools.combinations(range(len(l)), 2):
+        if torch.maximum(l[i], l[j]) <= torch.minimum(u[i], u[j]):
+            points.append((l / 2 + u / 2).index_fill(0, torch.tensor([i, j]), float(torch.maximum(l[i], l[j]))))
+    return torch.stack(points) if points else l[None]
 
 
 class Extremes:
@@ -95,7 +113,7 @@ class Extremes:
 
     def climb(self, directions: int, generator: torch.Generator) -> bool:
         """Take one step in every row; False if there is nothing to climb."""
-        live = (self.step > 2.0**-20) & ~self._attained()
+        live = (self.step > 2.0**-16) & ~self._attained()
         n = len(self.problem.l)
         if not n or not bool(live.any()):
             return False
@@ -110,7 +128,7 @@ class Extremes:
         better = value > self.value[live]
         self.at[live] = torch.where(better[:, None], proposals[torch.arange(rows), which], at)
         self.value[live] = torch.where(better, value, self.value[live])
-        self.step[live] = torch.where(better, step, step / 4)
+        self.step[live] = torch.where(better, step, step / 2)
         return True
 
     def _attained(self) -> Tensor:
