@@ -9,12 +9,13 @@ import sys
 import torch
 
 from tests.tightness.cases import COMPOSED, ENTRIES
-from tests.tightness.table import HEAD, HEAD_COMPOSED, OPS, SHARP, row_of, row_of_composed, summary
+from tests.tightness.table import HEAD, HEAD_COMPOSED, OPS, SHARP, keyed, keys, row_of, row_of_composed, summary
 
 PAGE = """# Tightness
 
-How much wider than need be are the bounds of one op? Written by `make tightness-table`, which measures it
-(`python -m tests.tightness NAME...` measures some ops and writes nothing): torch {torch}, float64, nearest mode.
+How much wider than need be are the bounds of one op? Written by `make tightness-table`, which measures all
+(`python -m tests.tightness NAME...` measures some, and with `--write PAGE` replaces their lines): torch {torch},
+float64, nearest mode.
 
 {summary}
 
@@ -53,34 +54,43 @@ between the parts.
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.tightness", description="Measure how tight bounds are.")
     parser.add_argument("names", nargs="*", help="ops, families or functions; all if left out")
-    parser.add_argument("--write", type=pathlib.Path, help="also write the tables of all to this page")
+    parser.add_argument("--write", type=pathlib.Path, help="also write the lines to this page, and keep its others")
     options = parser.parse_args()
-    if options.names and options.write:
-        parser.error("--write takes no names: a page has all ops")
     torch.set_num_threads(1)
     ops = [op for op in OPS if not options.names or {op.name, op.family} & set(options.names)]
-    others = [info for info in COMPOSED if not options.names or info.full_name in options.names]
-    tables: list[list[str]] = []
-    rows = []
-    for head, measure, chosen in ((HEAD, row_of, ops), (HEAD_COMPOSED, row_of_composed, others)):
+    composed = [info for info in COMPOSED if not options.names or info.full_name in options.names]
+    lines: list[str] = []
+    claimed = []
+    for head, measure, chosen in ((HEAD, row_of, ops), (HEAD_COMPOSED, row_of_composed, composed)):
         print(*head, sep="\n", flush=True)
-        part = []
         for one in chosen:
-            part.append(measure(one))
-            print(part[-1].line(), flush=True)
-        rows.append(part)
-        tables.append([*head, *(row.line() for row in part)])
-    text = summary(*rows)
-    print(text)
-    if options.write:
-        first, second = ("\n".join(table) for table in tables)
-        options.write.write_text(
-            PAGE.format(torch=torch.__version__, summary=text, ops=first, composed=second, entries=ENTRIES, sharp=SHARP)
-        )
-    claimed = [row.name for row in rows[0] if row.measured.worst > SHARP and not row.reason]
+            row = measure(one)
+            claimed += [row.name] if row.measured.worst > SHARP and not row.reason else []
+            lines.append(row.line())
+            print(lines[-1], flush=True)
+    print(summary(lines))
     if claimed:
         print(f"recorded as the hull, but wider: {', '.join(claimed)}")
+    if options.write:
+        _write(options.write, lines)
     return int(bool(claimed))
+
+
+def _write(page: pathlib.Path, lines: list[str]) -> None:
+    """Put lines into the page, in the order of the registry, and keep those of other functions."""
+    known = keyed(page.read_text().splitlines() if page.exists() else []) | keyed(lines)
+    first = [known[key] for key in keys((op.name, op.family) for op in OPS) if key in known]
+    second = [known[key] for key in keys((info.full_name, "") for info in COMPOSED) if key in known]
+    page.write_text(
+        PAGE.format(
+            torch=torch.__version__,
+            summary=summary([*first, *second]),
+            ops="\n".join([*HEAD, *first]),
+            composed="\n".join([*HEAD_COMPOSED, *second]),
+            entries=ENTRIES,
+            sharp=SHARP,
+        )
+    )
 
 
 if __name__ == "__main__":

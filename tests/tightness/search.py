@@ -36,7 +36,7 @@ class Effort:
     rounds: int = 40
     directions: int = 12
     starts: int = 2
-    evaluations: int = 20_000
+    evaluations: int = 3_000
 
 
 THOROUGH = Effort()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -75,24 +76,55 @@ def reason(op: Op) -> str:
     return re.split(r"\.\s+(?=[A-Z])|\n\s*\n", op.note)[0].replace("\n", " ").rstrip(".")
 
 
-def summary(rows: Iterable[Row], composed: Iterable[Row]) -> str:
-    """Counts in a few sentences."""
-    rows, composed = list(rows), list(composed)
-    measured, others = ([row for row in part if row.measured.boxes] for part in (rows, composed))
-    near = [row for row in measured if row.measured.worst <= SHARP]
-    sharp = sum(not row.reason for row in measured)
-    below = sum(row.measured.worst <= SHARP for row in others)
+Key = tuple[str, str, int]
+"""A line's name, its family (empty in the second table), and how often both came before."""
+
+
+def keyed(lines: Iterable[str]) -> dict[Key, str]:
+    """Lines of tables by their keys, in order; whatever else is on a page is left out."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = {}
+    for text in lines:
+        cells = _cells(text)
+        if cells:
+            place = (cells[0], cells[1] if len(cells) == 6 else "")
+            found[(*place, seen[place])] = text
+            seen[place] += 1
+    return found
+
+
+def keys(of: Iterable[tuple[str, str]]) -> list[Key]:
+    """The keys of lines with these names and families."""
+    seen: Counter[tuple[str, str]] = Counter()
+    found = []
+    for place in of:
+        found.append((*place, seen[place]))
+        seen[place] += 1
+    return found
+
+
+def _cells(text: str) -> list[str]:
+    """The cells of a line, without the quotes of its name; nothing for other lines."""
+    cells = [cell.strip() for cell in text.replace("\\|", "").split("|")[1:-1]]
+    return [cells[0].strip("`"), *cells[1:]] if text.startswith("| `") and len(cells) in (5, 6) else []
+
+
+def summary(lines: Iterable[str]) -> str:
+    """Counts in a few sentences, from the lines of both tables."""
+    tables: dict[int, list[list[str]]] = {6: [], 5: []}
+    for text in lines:
+        tables[len(_cells(text))].append(_cells(text))
+    measured, others = ([cells for cells in part if cells[-2]] for part in tables.values())
+    near = [cells for cells in measured if _below(cells[-2])]
+    sharp = sum(not cells[-1] for cells in measured)
+    below = sum(_below(cells[-2]) for cells in others)
     return (
-        f"Of {len(rows)} ops {len(measured)} return boxes that can be measured: {sharp} are recorded as the hull, all"
-        f" of them within {SHARP} of what the search found; {len(near) - sharp} more are within {SHARP} on these boxes,"
-        f" and {len(measured) - len(near)} are looser. Of {len(others)} functions without a record, {below} are within"
+        f"Of {len(tables[6])} ops {len(measured)} return boxes that can be measured: {sharp} are recorded as the hull,"
+        f" and within {SHARP} of what the search found; {len(near) - sharp} more are within {SHARP} on these boxes, and"
+        f" {len(measured) - len(near)} are looser. Of {len(others)} functions without a record, {below} are within"
         f" {SHARP} and {len(others) - below} looser."
     )
 
 
-def names(page: str) -> tuple[list[tuple[str, str]], list[str]]:
-    """The names and families of the first table of a page that was written before, and the names of the second."""
-    lines = [[cell.strip() for cell in text.split(" | ")] for text in page.splitlines() if text.startswith("| `")]
-    first = [(cells[0].strip("| `"), cells[1]) for cells in lines if len(cells) == len(HEAD[0].split(" | "))]
-    second = [cells[0].strip("| `") for cells in lines if len(cells) == len(HEAD_COMPOSED[0].split(" | "))]
-    return first, second
+def _below(ratio: str) -> bool:
+    return float(ratio.replace("∞", "inf")) <= SHARP
