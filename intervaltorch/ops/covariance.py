@@ -1,0 +1,108 @@
+r"""Covariances and correlations of the rows of a matrix.
+
+The deviations $c_i = x_i - \bar x$ of a row sum to 0, so $\sum_i c_i (y_i - \bar y) = \sum_i c_i (y_i - m)$ for every
+number m: only one of both factors needs a mean, and in it each entry occurs once, as
+$\frac{n-1}{n} x_i - \frac1n \sum_{j \ne i} x_j$.
+"""
+
+from __future__ import annotations
+
+from math import inf, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._registry import Box
+from ..errors import DomainError
+from ..rounding import arithmetic
+from ._boxes import as_box, both, intersect
+from ._families import rule
+from .arithmetic import div, mul, sub
+from .moments import std, var
+from .normalization import standardise
+from .products import matmul
+from .reductions import ONE, above, below, floating, mean, sum_
+
+_RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False}
+
+
+@rule("cov", formula=r"\sum_i (x_i - \bar x)(y_i - \bar y) / (n - c)", **_RECORD)
+def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Box:
+    """A row occurs in the deviations of both factors; variances are as those of `var`; weighted ones are composed."""
+    x = floating(as_box(input), None, "cov")
+    rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
+    n = rows.lower.shape[-1]
+    if fweights is None and aweights is None:
+        if n - correction <= 0:
+            raise DomainError(
+                f"cov of {n} observations with correction {correction} divides by {n - correction}",
+                "observe more, or pass correction=0",
+            )
+        result = _covariances(rows, n, correction)
+    else:
+        result = _weighted(rows, correction, fweights, aweights)
+    return both(torch.squeeze, result)
+
+
+def _covariances(x: Box, n: int, correction: int) -> Box:
+    middle = (x.lower.mean(-1, keepdim=True) / 2 + x.upper.mean(-1, keepdim=True) / 2).nan_to_num(0.0, 0.0, 0.0)
+    z = sub(x, middle)
+    average, own = mean(z, -1, keepdim=True), below((z.upper - z.lower) / n, arithmetic(1))
+    deviations = Box(
+        below(below(z.lower - average.upper, ONE) + own, ONE), above(above(z.upper - average.lower, ONE) - own, ONE)
+    )
+    product = matmul(deviations, both(torch.t, z))
+    result = div(intersect(product, both(torch.t, product)), n - correction)
+    spread = std(x, -1, correction=correction).upper
+    most = above(spread[:, None] * spread, ONE)
+    result = intersect(result, Box(-most, most))  # Cauchy and Schwarz
+    return _with_diagonal(result, var(x, -1, correction=correction))
+
+
+def _with_diagonal(x: Box, diagonal: Box) -> Box:
+    own = torch.eye(len(x.lower), dtype=torch.bool, device=x.lower.device)
+    return Box(*(torch.where(own, torch.diag(d), end) for d, end in zip(diagonal, x)))
+
+
+def _weighted(x: Box, correction: int, fweights: Any, aweights: Any) -> Box:
+    """As torch composes it: weighted means are subtracted, and weighted products summed."""
+    weights = [w for w in (fweights, aweights) if w is not None]
+    weight = as_box(weights[0] if len(weights) == 1 else mul(*weights))
+    weight = both(lambda w: w.to(x.lower.dtype), weight)
+    total = sum_(weight)
+    centred = sub(x, div(sum_(mul(x, weight), -1, keepdim=True), total))
+    if correction == 0:
+        degrees = total
+    elif aweights is None:
+        degrees = sub(total, correction)
+    else:
+        degrees = sub(total, mul(div(sum_(mul(weight, aweights)), total), correction))
+    return div(matmul(mul(centred, weight), both(torch.t, centred)), both(lambda t: t.clamp(min=0), degrees))
+
+
+@rule("corrcoef", formula=r"\mathrm{cov}(x, y) / (\sigma_x \sigma_y)", **_RECORD)
+def corrcoef(input: Any) -> Box:
+    """Within [-1, 1], and 1 with itself; numerator and denominator share all entries."""
+    x = floating(as_box(input), None, "corrcoef")
+    rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
+    n = rows.lower.shape[-1]
+    unit = div(standardise(rows, -1, 0.0), Box(*_root_of(n, rows.lower)))
+    products = matmul(unit, both(torch.t, unit))
+    spread = std(rows, -1, correction=0)
+    scales = mul(both(lambda s: s[:, None], spread), spread)
+    quotients = div(_covariances(rows, n, 0), scales)
+    lower, upper = intersect(products, Box(quotients.lower.nan_to_num(-inf), quotients.upper.nan_to_num(inf)))
+    one = torch.ones_like(spread.lower)
+    result = _with_diagonal(Box(lower.clamp(-1, 1), upper.clamp(-1, 1)), Box(one, one))
+    # A row that may be constant or infinite may have no correlation, not even with itself.
+    known = (spread.lower > 0) & spread.upper.isfinite()
+    known = known[:, None] & known
+    result = Box(torch.where(known, result.lower, -inf), torch.where(known, result.upper, inf))
+    return both(torch.squeeze, result)
+
+
+def _root_of(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounds of the square root of n in the dtype of a tensor."""
+    root = like.new_tensor(sqrt(n))
+    return below(root, ONE), above(root, ONE)
