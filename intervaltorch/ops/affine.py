@@ -283,18 +283,20 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
     A fixed input is multiplied by the weight first. Of two boxes either may be, and what both orders bound is taken.
     """
     # (W x₂)_{oi} = Σ_j w_{oij} x₂_j, then Σ_i x₁_i (W x₂)_{oi}; the other order exchanges i and j
-    orders = ((input1, input2, "...j,oij->...oi"), (input2, input1, "...i,oij->...oj"))
-    if not isinstance(input2, Box):
-        orders = orders[:1]
-    elif not isinstance(input1, Box):
-        orders = orders[1:]
     results = []
-    for last, first, subscripts in orders:
-        inner = affine(lambda a, w, _, s=subscripts: torch.einsum(s, a, w), first, weight, None, size_of(first, -1))
-        results.append(affine(_row_products, last, inner, None, size_of(last, -1)))
+    if isinstance(input1, Box) or not isinstance(input2, Box):
+        results.append(_contracted(input1, input2, weight))
+    if isinstance(input2, Box):
+        results.append(_contracted(input2, input1, mapped(lambda w: w.transpose(1, 2), weight)))
     total = functools.reduce(intersect, results)
     return total if bias is None else add(total, bias)
 
 
-def _row_products(x: Tensor, rows: Tensor, _: Any) -> Tensor:
-    return torch.einsum("...i,...oi->...o", x, rows)
+def _contracted(last: Any, first: Any, weight: Any) -> Box:
+    """Multiply a weight of shape (out, last, first) by one vector and then by the other."""
+    inner = affine(_apply, first, weight, None, size_of(first, -1))
+    return affine(lambda x, rows, _: (x.unsqueeze(-2) * rows).sum(-1), last, inner, None, size_of(last, -1))
+
+
+def _apply(x: Tensor, weight: Tensor, _: Any) -> Tensor:
+    return torch.einsum("...j,oij->...oi", x, weight)
