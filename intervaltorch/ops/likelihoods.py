@@ -44,7 +44,7 @@ def _range(lowest: list[tuple[Tensor, Tensor]], highest: list[tuple[Tensor, Tens
     return Box(*rounding.widen(lower, upper, known, (-inf, inf), *(size.nan_to_num(inf, inf) for size in sizes)))
 
 
-@rule("kl_div", formula=r"y (\log y - x)", function=F.kl_div, **_RECORD)
+@rule("kl_div", formula=r"y (\log y - x)", function=F.kl_div, asks=True, **_RECORD)
 def kl_div(input: Any, target: Any, reduction: int = _MEAN, *, log_target: bool = False) -> Any:
     r"""Falls in x; in y least at $e^{x - 1}$, or in its logarithm at x - 1: the hull."""
     x, y = operands(input, target)
@@ -61,7 +61,7 @@ def kl_div(input: Any, target: Any, reduction: int = _MEAN, *, log_target: bool 
     return _reduced(_range(lowest, [value(x.lower, end) for end in y]), reduction)
 
 
-@rule("poisson_nll_loss", formula=r"e^x - y x", function=F.poisson_nll_loss, sharp=False, **_RECORD)
+@rule("poisson_nll_loss", formula=r"e^x - y x", function=F.poisson_nll_loss, sharp=False, asks=True, **_RECORD)
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: int
 ) -> Any:  # fmt: skip

@@ -68,11 +68,11 @@ def main() -> int:
             claimed += [row.name] if row.measured.worst > SHARP and not row.reason else []
             lines.append(row.line())
             print(lines[-1], flush=True)
+            if options.write:
+                _write(options.write, lines)
     print(summary(lines))
     if claimed:
         print(f"recorded as the hull, but wider: {', '.join(claimed)}")
-    if options.write:
-        _write(options.write, lines)
     return int(bool(claimed))
 
 

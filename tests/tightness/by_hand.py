@@ -117,6 +117,7 @@ NOTHING = dict.fromkeys(INDICES, "an index") | {
     "type": "a dtype in, a string out",
     "slice_inverse": "its tensors share memory that a box does not have",
 }  # fmt: skip
+NOTHING["bernoulli"] = FAMILIES_WITHOUT["random"]
 NOTHING |= dict.fromkeys(("int", "long", "short"), "refused for boxes that vary")
 NOTHING |= dict.fromkeys(("empty_like", "new_empty", "new_empty_strided"), "unset memory")
 

@@ -46,7 +46,10 @@ QUICK = Effort(corners=256, random=128, rounds=12, directions=4, starts=1, evalu
 def hull(problem: Problem, effort: Effort = THOROUGH) -> tuple[Tensor, Tensor]:
     """Return the smallest and the largest value found of each entry."""
     generator = torch.Generator().manual_seed(0)
-    found = Extremes(problem, starting_points(problem, effort, generator), effort.starts)
+    points = starting_points(problem, effort, generator)
+    if not problem.batched:
+        points = points[torch.randperm(len(points), generator=generator)[: effort.evaluations]]
+    found = Extremes(problem, points, effort.starts)
     for _ in range(effort.rounds):
         exhausted = not problem.batched and problem.evaluated > effort.evaluations
         if exhausted or not found.climb(effort.directions, generator):
