@@ -12,28 +12,40 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._compat import forward_mode
 from ..rounding import Budget
 from ._families import decreasing, increasing, piecewise_monotone
 
 
 class _WithSlope(torch.autograd.Function):
-    """A function whose derivative torch does not know."""
+    """A function whose derivative torch does not know, in the form that `torch.func` takes."""
+
+    generate_vmap_rule = True
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, value: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]) -> Tensor:
-        ctx.save_for_backward(slope(x))
+    def forward(x: Tensor, value: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]) -> Tensor:
         return value(x)
 
     @staticmethod
+    def setup_context(ctx: Any, inputs: tuple, output: Tensor) -> None:
+        x, _, ctx.slope = inputs
+        ctx.save_for_backward(x)
+        ctx.save_for_forward(x)
+
+    @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        return gradients[0] * ctx.saved_tensors[0], None, None
+        return gradients[0] * ctx.slope(ctx.saved_tensors[0]), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        return tangents[0] * ctx.slope(ctx.saved_tensors[0])
 
 
 def with_slope(value: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """Give a function on plain tensors its derivative, which autograd uses once."""
 
     def evaluate(x: Tensor) -> Tensor:
-        differentiates = x.requires_grad and torch.is_grad_enabled()
+        differentiates = (x.requires_grad and torch.is_grad_enabled()) or forward_mode()
         return _WithSlope.apply(x, value, slope) if differentiates else value(x)
 
     return evaluate

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call, grad, hessian, jacfwd, jacrev, jvp, linearize, stack_module_state, vjp, vmap
 
-from intervaltorch import DomainError, IntervalTensor, UndecidedError, UnsupportedOpError, rounding
+from intervaltorch import DomainError, IntervalTensor, UndecidedError, UnsupportedOpError, rounding, supported_ops
 from intervaltorch.testing import assert_encloses, sample_points
 from tests.patterns.check import ball, refuses
 
@@ -162,6 +162,47 @@ def test_gradients_of_parameters_by_functional_call():
         grad(lambda params, low, up: functional_call(model, params, (IntervalTensor(low, up),)).upper[0]), (None, 0, 0)
     )
     torch.testing.assert_close(each(params, X.lower, X.upper)["first.weight"].sum(0), model.first.weight.grad)
+
+
+# --- every function of one variable in the table ----------------------------------------------------------------------
+
+AT = torch.tensor([0.31, 0.42, 0.57], dtype=torch.float64)
+
+
+def unary(op):
+    """The sum of both bounds of an op on boxes around points, or None if the op does not take one box and give one."""
+
+    def of_bounds(lower):
+        Y = op.function(IntervalTensor(lower, lower + 0.1))
+        return (1.5 * Y.upper - Y.lower).sum()
+
+    try:
+        leaf = AT.clone().requires_grad_()
+        value = of_bounds(leaf)
+        return of_bounds if value.dtype == torch.float64 and value.requires_grad else None
+    except Exception:  # it takes other arguments, or refuses them
+        return None
+
+
+UNARY = {op.name: f for op in supported_ops() if not op.name.endswith("_") and (f := unary(op)) is not None}
+UNARY.pop("detach_copy", None)  # torch itself does not differentiate it
+
+
+def test_the_table_is_swept():
+    assert len(UNARY) > 120 and {"exp", "bessel_j0", "modified_bessel_k1", "softplus", "lgamma", "airy_ai"} <= set(
+        UNARY
+    )
+
+
+@pytest.mark.parametrize("name", UNARY)
+def test_derivatives_of_the_table(name):
+    f, tangent = UNARY[name], torch.tensor([1.0, -2.0, 0.5], dtype=torch.float64)
+    leaf = AT.clone().requires_grad_()
+    expected = torch.autograd.grad(f(leaf), leaf)[0]
+    torch.testing.assert_close(grad(f)(AT), expected)
+    torch.testing.assert_close(jvp(f, (AT,), (tangent,))[1], (expected * tangent).sum())
+    if name != "lift_fresh":  # torch itself does not map over it
+        torch.testing.assert_close(vmap(f)(torch.stack([AT, AT + 0.05])), torch.stack([f(AT), f(AT + 0.05)]))
 
 
 # --- what is refused --------------------------------------------------------------------------------------------------
