@@ -23,7 +23,7 @@ from ._failures import check_devices, check_reading
 from ._messages import as_called, no_place, unsupported
 from ._refusals import refusal
 from ._registry import OPS, Box, Spelling, in_place, spelled
-from ._wrong_arguments import as_torch_returns, raise_as_torch_does
+from ._wrong_arguments import answer_as_torch_does, as_torch_returns
 from .errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
 
 __all__ = ["dispatch", "dispatch_aten"]
@@ -137,7 +137,7 @@ def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tu
         check_reading(error, spelling, args, kwargs)
         if spelling.op.registered:  # it is its author's, and so is what it raises
             raise
-        raise_as_torch_does(error, spelling.function, boxes, named)
+        return answer_as_torch_does(error, spelling.function, boxes, named)
     return as_torch_returns(result, spelling.function, boxes, named) if spelling.op.asks else result
 
 
@@ -176,7 +176,10 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
         clones[id(box)] = Box(box.lower.clone(), box.upper.clone())
     boxes = [unwrap(cls, arg, clones) for arg in args]
     named = {key: unwrap(cls, value, clones) for key, value in kwargs.items()}
-    write(box, _apply(spelling, boxes, named, args, kwargs))
+    result = _apply(spelling, boxes, named, args, kwargs)
+    if result is NotImplemented:
+        return NotImplemented
+    write(box, result)
     return target
 
 
@@ -229,7 +232,7 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
     except IntervalError:
         raise
     except Exception as error:
-        raise_as_torch_does(error, function, *boxed(cls, (args, kwargs)))
+        return answer_as_torch_does(error, function, *boxed(cls, (args, kwargs)))
     if not in_place(function):
         boxes = boxed(cls, result)
         checked = as_torch_returns(boxes, function, *boxed(cls, (args, kwargs)))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import types
 import warnings
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,11 +20,13 @@ from . import _compat, rounding
 from ._messages import unsupported
 from ._registry import OPS, Box, spelled
 
-__all__ = ["as_torch_returns", "raise_as_torch_does"]
+__all__ = ["answer_as_torch_does", "as_torch_returns"]
 
 
-def raise_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dict[str, Any]) -> NoReturn:
+def answer_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Raise what torch raises for these arguments, where a rule or a body failed; if torch takes them, refuse by name.
+
+    An operator that leaves the answer to its other operand returns `NotImplemented`, as torch's does.
 
     Args:
         error: what was raised.
@@ -34,9 +36,11 @@ def raise_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dict
     """
     if not _is_ordinary(error) or not _belongs_to_torch(function):
         raise error
-    refused, _ = _ask(function, args, kwargs)
+    refused, returned = _ask(function, args, kwargs)
     if refused is not None:
         raise refused from None
+    if returned is NotImplemented:
+        return NotImplemented
     refusal = unsupported(function, tuple(args), kwargs)
     if function in OPS:
         refusal.headline = f"the interval rule of {spelled(function)} does not take these arguments"
@@ -77,7 +81,7 @@ def as_torch_returns(result: Any, function: Any, args: Any, kwargs: dict[str, An
     refused, returned = _ask(function, args, kwargs)  # anew if known: shapes may depend on values
     if refused is not None:
         raise refused
-    if returned is None:
+    if returned is None or returned is NotImplemented:
         return result
     if returned != found:
         return _converted(result, found, returned, function, args, kwargs)
@@ -112,7 +116,8 @@ def _ask(function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Exception | 
     try:
         with torch.no_grad(), torch.random.fork_rng(devices), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return None, _metadata(function(*plain, **named))
+            result = function(*plain, **named)
+            return None, NotImplemented if result is NotImplemented else _metadata(result)
     except Exception as refused:
         return refused, None
 

@@ -121,6 +121,7 @@ CALLS = {
     **dict.fromkeys(_ONE, (one,)),
     **dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor"), (mask, mask.flip(0))),
     **dict.fromkeys(("bitwise_and_", "bitwise_or_", "bitwise_xor_"), (mask, mask.flip(0))),
+    **dict.fromkeys((f"__{place}{name}__" for name in ("and", "or", "xor") for place in ("", "i", "r")), (mask, mask)),
     **dict.fromkeys(("bitwise_not", "bitwise_not_", "__invert__"), (mask,)),
     **dict.fromkeys(("concat", "concatenate", "row_stack"), ([x, y],)),
     **dict.fromkeys(("moveaxis", "swapaxes", "swapdims"), (tall, 0, 1)),

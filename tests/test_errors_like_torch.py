@@ -4,6 +4,7 @@ The wrong arguments are torch's own (`error_inputs` of its op and module tables)
 shapes, other dtypes, integers out of range, an unknown keyword. What torch takes must be enclosed, or refused by name.
 """
 
+import operator
 import re
 import warnings
 
@@ -207,3 +208,28 @@ def test_methods_of_tensors_called_unbound_are_those_of_the_box():
     assert rebuild(*state).upper.equal(X.upper)
     assert torch.Tensor.requires_grad_(X) is X and X.lower.requires_grad and X.upper.requires_grad
     assert torch.Tensor.detach_(X) is X and not X.lower.requires_grad
+
+
+class Other:
+    """An operand that torch does not know, and that knows how to answer."""
+
+    def __rpow__(self, other):
+        return "answered"
+
+    __rtruediv__ = __rfloordiv__ = __rmul__ = __radd__ = __rsub__ = __rmod__ = __rmatmul__ = __rpow__
+    __pow__ = __truediv__ = __floordiv__ = __mul__ = __add__ = __sub__ = __mod__ = __matmul__ = __rpow__
+
+
+OPERATORS = ("pow", "truediv", "floordiv", "mul", "add", "sub", "mod", "matmul", "ipow", "itruediv", "iadd")
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_leaves_unknown_operands_the_answer(name):
+    combine, x = getattr(operator, name), torch.ones(2)
+    X = IntervalTensor(x, x + 1)
+    assert combine(Other(), X) == combine(X.clone(), Other()) == "answered"
+    for operands, plain in (((X, None), (x, None)), ((None, X), (None, x)), ((X, {}), (x, {}))):
+        with pytest.raises(TypeError):
+            combine(*plain)
+        with pytest.raises(TypeError):
+            combine(*operands)

@@ -145,7 +145,12 @@ def call_of(function):
     stem = name.strip("_")
     found = itertools.chain(*(BY_NAME.get(n, ()) for n in dict.fromkeys((name, stem, f"__r{stem}__"))))
     candidates = itertools.chain(*(two_samples(op) for op in found), ((args, {}) for args in SIMPLE))
-    return next((call for call in candidates if outcome(function, *call) is not RAISES), None)
+    return next((call for call in candidates if takes(function, call)), None)
+
+
+def takes(function, call):
+    result = outcome(function, *call)
+    return result is not RAISES and result is not NotImplemented
 
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: resolve_name(f) or getattr(f, "__name__", str(f)))
