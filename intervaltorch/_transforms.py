@@ -26,13 +26,14 @@ def check_caller(function: Any) -> None:
             "torch.vmap cannot put boxes together again",
             "return bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
         )
-    if _compat.called_by_transform() or function is torch.ops.aten._has_same_storage_numel.default:  # by make_dual
+    forward = function is torch.ops.aten._has_same_storage_numel.default  # by which make_dual compares a tangent
+    if forward or _compat.called_by_transform():
         raise UnsupportedOpError(
             "a transform of torch.func, or forward-mode differentiation, cannot take a box as an argument",
             "differentiate a function of bounds, which builds the box inside:"
             " torch.func.grad(lambda l, u: f(IntervalTensor(l, u)).lower.sum(), argnums=(0, 1))(X.lower, X.upper)",
             "a box that is not differentiated may come from around the function; or use torch.autograd.grad",
-            f"seen at {spelled(function)}",
+            f"seen at {'make_dual' if forward else spelled(function)}",
         )
 
 

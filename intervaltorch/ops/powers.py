@@ -33,6 +33,8 @@ def power(input: Operand, exponent: Operand) -> Box:
     x, p = operands(input, exponent)
     x = as_tensors(x, p)
     if p.lower is p.upper:
+        if isinstance(p.lower, Tensor) and p.lower.dtype is torch.bool:
+            p = as_box(p.lower.to(x.lower.dtype))
         special = None if isinstance(p.lower, Tensor) else {2: square, 0.5: sqrt, -1: reciprocal}.get(p.lower)
         return special(x) if special else _fixed_power(x, p.lower)
     if readable(x.lower) and not anywhere(p.lower != p.upper) and anywhere(x.lower <= 0):

@@ -223,6 +223,7 @@ def test_derivatives_of_the_table(name):
 def test_boxes_are_no_arguments_of_transforms(transform):
     model, X = Net().double(), ball(5, 4)
     refuses(UnsupportedOpError, lambda: transform(model, X), "torch.func", "builds the box inside", "X.lower, X.upper")
+    refuses(UnsupportedOpError, lambda: jvp(model, (X,), (X.lower,)), "forward-mode", "builds the box inside")
     model(X).lower.sum().backward()  # and leaves nothing behind
 
 

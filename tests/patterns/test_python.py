@@ -139,10 +139,11 @@ OPERATIONS = {
     "+": operator.add, "-": operator.sub, "*": operator.mul, "/": operator.truediv, ">": operator.gt, "==": operator.eq,
     "maximum": torch.maximum, "cat": lambda a, b: torch.cat([a, b]), "stack": lambda a, b: torch.stack([a, b]),
     "where": lambda a, b: torch.where(torch.tensor([True, False, True]), a, b), "atan2": torch.atan2,
+    "**": lambda a, b: torch.pow(a * a, b * b),
 }  # fmt: skip
 
 
-REFUSED = {"==", ">", "maximum", "atan2"}  # of complex numbers
+REFUSED = {"==", ">", "maximum", "atan2", "**"}  # of complex numbers
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16])
