@@ -82,6 +82,7 @@ CALLS: list[tuple[Any, Callable[..., Any], tuple, dict[str, Any]]] = [
     (aten._linalg_svd, torch.linalg.svdvals, (matrix(3),), {}),
     (torch.vander, torch.vander, (ball(3), 3), {}),
     (torch.ctc_loss, torch.ctc_loss, (ball(3, 1, 3), torch.tensor([[1, 2]]), (3,), (2,)), {}),
+    (torch.fake_quantize_per_tensor_affine, torch.fake_quantize_per_tensor_affine, (ball(4), 0.1, 1, -8, 7), {}),
     (torch.fake_quantize_per_channel_affine, quantize, (ball(2, 3),), {}),
     (torch.kl_div, torch.kl_div, (ball(3), box([0.0, 0.1, 0.4], [0.2, 0.9, 0.4]), 0), {}),
     (torch.kl_div, torch.kl_div, (ball(4), ball(4, seed=1), 1), {"log_target": True}),
