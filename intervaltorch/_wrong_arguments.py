@@ -50,9 +50,12 @@ def answer_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dic
 
 
 def _is_ordinary(error: Exception) -> bool:
-    """Whether it is about arguments: warnings made errors, want of memory and signals of torch are not."""
+    """Whether it is about arguments: warnings made errors, slips of a rule and signals of torch are not."""
     kind = type(error)
-    return kind is torch.linalg.LinAlgError or (kind.__module__ == "builtins" and not issubclass(kind, Warning))
+    return kind is torch.linalg.LinAlgError or (kind.__module__ == "builtins" and not issubclass(kind, _OTHERS))
+
+
+_OTHERS = (Warning, NameError, ImportError, MemoryError, RecursionError)
 
 
 def as_torch_returns(result: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from math import inf
 from typing import Any
@@ -95,6 +96,17 @@ def _converted(x: Box, other: Tensor) -> Box:
 def operands(x: Operand, y: Operand) -> tuple[Box, Box]:
     """Return both operands as boxes."""
     return operand(x, y), operand(y, x)
+
+
+def widest(*values: Operand) -> list[Box]:
+    """Return operands as boxes of the widest of their floating dtypes, so that no step rounds more than the result."""
+    boxes = [as_box(value) for value in values]
+    tensors = [box.lower for box in boxes if isinstance(box.lower, Tensor) and box.lower.is_floating_point()]
+    if len({x.dtype for x in tensors}) < 2:
+        return boxes
+    wide = functools.reduce(torch.promote_types, [x.dtype for x in tensors])
+    real = [isinstance(box.lower, Tensor) and box.lower.is_floating_point() for box in boxes]
+    return [Box(box.lower.to(wide), box.upper.to(wide)) if floats else box for box, floats in zip(boxes, real)]
 
 
 def as_tensors(x: Box, like: Box) -> Box:

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ._boxes import intersect, untracked
+from ._boxes import as_box, intersect, untracked
 from ._families import rule
 from .arithmetic import add, mul
 
@@ -200,10 +200,14 @@ _LOOSE: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
 @rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **_LOOSE)
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
     """The hull if input or weight is fixed, or both are small; else at most 1.5 times as wide."""
-    if few(input, weight) and few(input, weight, F.linear(input.lower, weight.lower).numel() * size_of(input, -1)):
+    if few(input, weight) and few(input, weight, _linear_size(input, weight, bias) * size_of(input, -1)):
         y = corner_product(input, mapped(lambda w: w.t() if w.ndim == 2 else w, weight))
         return y if bias is None else add(y, bias)
     return affine(F.linear, input, weight, bias, size_of(weight, -1))
+
+
+def _linear_size(input: Box, weight: Box, bias: Any) -> int:
+    return F.linear(input.lower, weight.lower, None if bias is None else as_box(bias).lower).numel()
 
 
 def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: bool, *args: Any, **kwargs: Any) -> Box:

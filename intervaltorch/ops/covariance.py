@@ -24,7 +24,7 @@ from .normalization import standardise
 from .products import matmul
 from .reductions import ONE, above, below, floating, mean, sum_
 
-_RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False}
+_RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False, "asks": True}
 
 
 @rule("cov", formula=r"\sum_i (x_i - \bar x)(y_i - \bar y) / (n - c)", **_RECORD)

@@ -96,7 +96,7 @@ def _off_the_poles(x: Box, enclose: Callable[[Box], Box], least: Callable[[Box],
     outside = (x.lower <= 0) & ~between
     lower, upper = enclose(Box(*(end.masked_fill(outside, 1.0) for end in x)))
     lower, upper = lower.masked_fill(outside, -inf), upper.masked_fill(outside, inf)
-    if least is not None and (torch.compiler.is_compiling() or bool(outside.any())):
+    if least is not None and (not readable(x.lower) or anywhere(outside)):
         near = outside & (x.lower > -1e4)
         reached = least(Box(x.lower.masked_fill(~near, -0.5), x.upper.masked_fill(~near, 0.5)))
         lower = torch.where(near, reached, lower)

@@ -19,9 +19,9 @@ from torch import Tensor
 from .. import rounding
 from .._registry import Box
 from ..rounding import Budget
-from ._boxes import as_box, check_domain
+from ._boxes import check_domain
 from ._families import rule
-from ._operands import as_tensors, operands
+from ._operands import as_tensors, operands, widest
 from .arithmetic import add, clamp_min, square, sub
 from .losses import _MEAN, _NONE, _reduced
 
@@ -47,7 +47,7 @@ def _range(lowest: list[tuple[Tensor, Tensor]], highest: list[tuple[Tensor, Tens
 @rule("kl_div", formula=r"y (\log y - x)", function=F.kl_div, asks=True, **_RECORD)
 def kl_div(input: Any, target: Any, reduction: int = _MEAN, *, log_target: bool = False) -> Any:
     r"""Falls in x; in y least at $e^{x - 1}$, or in its logarithm at x - 1: the hull."""
-    x, y = operands(input, target)
+    x, y = operands(*widest(input, target))
     if not log_target:
         check_domain("kl_div", y, (0.0, inf))
 
@@ -70,7 +70,7 @@ def poisson_nll_loss(
     Linear in y, with a slope that falls and changes sign once, at a number z; convex in x where y is positive, with its
     minimum at log y, or at $y - \epsilon$ unless the input is a logarithm; monotone in x where y is not.
     """
-    x, y = operands(input, target)
+    x, y = operands(*widest(input, target))
     if not log_input:
         check_domain("poisson_nll_loss", x, (-eps, inf))
 
@@ -102,20 +102,21 @@ def _stirling(y: Box) -> Box:
     return Box(lower, torch.where(y.upper <= 1, 0.0, torch.where(y.lower <= 1, upper.clamp(min=0), upper)))
 
 
-@rule(F.gaussian_nll_loss, formula=r"\tfrac12 (\log v + (x - y)^2 / v)", **_RECORD)
+@rule(F.gaussian_nll_loss, formula=r"\tfrac12 (\log v + (x - y)^2 / v)", asks=True, **_RECORD)
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:  # fmt: skip
     """Increasing in the square of the distance, and least where the variance equals it: the hull."""
-    first = as_box(input).lower
-    variance = as_tensors(as_box(var), Box(first, first))
+    input, target, var = widest(input, target, var)
+    first = input.lower
+    variance = as_tensors(var, Box(first, first))
     if variance.lower.shape != first.shape and variance.lower.shape == first.shape[:-1]:
         variance = Box(*(end.unsqueeze(-1) for end in variance))
     if variance.lower.shape != first.shape or reduction not in _REDUCTIONS:  # torch's own errors
-        F.gaussian_nll_loss(first.detach(), as_box(target).lower.detach(), variance.upper.detach().abs(),
+        F.gaussian_nll_loss(first.detach(), target.lower.detach(), variance.upper.detach().abs(),
                             reduction=reduction)  # fmt: skip
     check_domain("gaussian_nll_loss", variance, (0.0, inf))
-    v, distance = clamp_min(variance, eps), square(sub(as_box(input), target))
+    v, distance = clamp_min(variance, eps), square(sub(input, target))
 
     def value(s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         return 0.5 * (torch.log(v) + s / v), torch.log(v).abs() + s / v
