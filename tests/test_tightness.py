@@ -10,7 +10,7 @@ import torch
 
 from intervaltorch import IntervalTensor
 from tests.tightness.by_hand import unmeasured
-from tests.tightness.cases import COMPOSED, Call
+from tests.tightness.cases import COMPOSED, Call, several_first
 from tests.tightness.measure import ratios
 from tests.tightness.problem import Problem
 from tests.tightness.search import QUICK, hull
@@ -24,8 +24,8 @@ def title(op):
     return f"{op.family.replace(' ', '_')}-{op.name}"
 
 
-def check(op, *effort):
-    row = row_of(op, *effort)
+def check(op, *how):
+    row = row_of(op, *how)
     assert row.measured.boxes, "no standard box: write a call by hand in tests/tightness/by_hand.py"
     assert row.measured.worst <= SHARP or not op.sharp, (
         f"{op.name} is recorded as the hull, but is {row.measured.worst:.3g} times as wide on a standard box: "
@@ -35,7 +35,7 @@ def check(op, *effort):
 
 @pytest.mark.parametrize("op", MEASURED, ids=title)
 def test_one_box_of_each_op(op):
-    check(op, QUICK, 1)
+    check(op, QUICK, 1, several_first)
 
 
 @pytest.mark.slow

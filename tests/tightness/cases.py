@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from intervaltorch import IntervalTensor, Op
 from intervaltorch._registry import OPS
-from intervaltorch.testing._trees import flatten, map_tensors
+from intervaltorch.testing._trees import boxes_in, flatten, map_tensors
 from tests.table import BUILT_IN, FAMILIES, takes_one_argument
 from tests.test_op_samples import ENCLOSED, REFUSALS, by_name, deterministic, samples, torch_accepts
 from tests.test_other_spellings import CASES
@@ -77,6 +78,19 @@ def calls_of(info: Any) -> Iterator[Call]:
         [map_tensors(lambda x: ball(x, *width), case) for case in drawn for width in WIDTHS],  # noqa: B023
         lambda case: torch_accepts(info, *case),
     )
+
+
+def several_first(found: Iterator[Call], least: int = 4, among: int = 12) -> Iterator[Call]:
+    """Calls in which several entries vary before the others: one entry alone tells little of most functions."""
+    others = []
+    for call in itertools.islice(found, among):
+        boxes = boxes_in((call.args, call.kwargs))
+        if sum(int((box.lower != box.upper).sum()) for box in boxes) >= least:
+            yield call
+        else:
+            others.append(call)
+    yield from others
+    yield from found
 
 
 def _order(case: Any) -> tuple[bool, int]:

@@ -55,11 +55,11 @@ def written(ratio: float) -> str:
     return f"{math.ceil(ratio * 10**digits - 1e-6) / 10**digits:.{digits}f}" if ratio < 1e4 else f"{ratio:.1e}"
 
 
-def row_of(op: Op, effort: Effort = THOROUGH, count: int = CALLS) -> Row:
-    """Measure one op of the registry."""
+def row_of(op: Op, effort: Effort = THOROUGH, count: int = CALLS, arrange: Any = iter) -> Row:
+    """Measure one op of the registry on the first few of its calls, as arranged."""
     if why := unmeasured(op):
         return Row(op.name, op.family, measure_calls(()), why)
-    measured = measure_elementwise(op) if op in ELEMENTWISE else measure_calls(calls(op), effort, count)
+    measured = measure_elementwise(op) if op in ELEMENTWISE else measure_calls(arrange(calls(op)), effort, count)
     return Row(op.name, op.family, measured, "" if op.sharp else reason(op))
 
 
