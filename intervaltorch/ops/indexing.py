@@ -194,7 +194,7 @@ def _plain_integers(chosen: Box) -> Any:
     """Integers have no intervals: return them if they are the same for every point."""
     if chosen.lower.dtype.is_floating_point or chosen.lower.dtype is torch.bool:
         return chosen
-    if bool((chosen.lower == chosen.upper).all()):
+    if not anywhere(chosen.lower != chosen.upper):
         return chosen.lower
     raise UndecidedError(
         f"the {chosen.lower.dtype} value of some entries depends on the point of the box",

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere
 from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import Budget
@@ -114,7 +115,7 @@ def binary_cross_entropy_with_logits(
 
         positive = torch.ones_like(y) if factor is None else factor
 
-        if bool((1 + (positive - 1) * y < 0).any()):
+        if anywhere(1 + (positive - 1) * y < 0):
             raise UnsupportedOpError(
                 "binary_cross_entropy_with_logits is not convex for targets outside [0, 1] with this pos_weight",
                 "clamp the targets to [0, 1]",

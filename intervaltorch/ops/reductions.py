@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere
 from .._registry import Box
 from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
@@ -94,7 +95,7 @@ def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") ->
     x = _convert(torch.Tensor.to, input, dtype) if dtype is not None else input
     if not isinstance(x, Box) or x.lower.dtype.is_floating_point:
         return x
-    if bool((x.lower == x.upper).all()):
+    if not anywhere(x.lower != x.upper):
         return x.lower
     raise UndecidedError(
         f"the {what} of {str(x.lower.dtype).removeprefix('torch.')} values depends on the point of the box",

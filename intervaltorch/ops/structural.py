@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere
 from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
 from ._boxes import both, lower_of, map_boxes, upper_of
@@ -164,7 +165,7 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
         return Box(certainly, (input.lower != 0) | (input.upper != 0))
     # Truncation is increasing, so equal ends mean that every point of the box gives this integer. The integers
     # themselves would not do: numbers beyond their range wrap around.
-    if not bool((torch.trunc(input.lower) == torch.trunc(input.upper)).all()):
+    if anywhere(torch.trunc(input.lower) != torch.trunc(input.upper)):
         raise UndecidedError(
             f"the {after} value of some entries depends on the point of the box",
             "take a bound first: x.lower or x.upper",
