@@ -29,7 +29,7 @@ _RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False
 
 @rule("cov", formula=r"\sum_i (x_i - \bar x)(y_i - \bar y) / (n - c)", **_RECORD)
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Box:
-    """A row occurs in the deviations of both factors; variances are as those of `var`; weighted ones are composed."""
+    """Rows occur in both factors, weights that vary also in means; variances are as those of `var`."""
     x = floating(as_box(input), None, "cov")
     rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
     n = rows.lower.shape[-1]
@@ -46,18 +46,27 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
 
 def _covariances(x: Box, n: int, correction: int) -> Box:
-    middle = (x.lower.mean(-1, keepdim=True) / 2 + x.upper.mean(-1, keepdim=True) / 2).nan_to_num(0.0, 0.0, 0.0)
-    z = sub(x, middle)
-    average, own = mean(z, -1, keepdim=True), below((z.upper - z.lower) / n, arithmetic(1))
-    deviations = Box(
-        below(below(z.lower - average.upper, ONE) + own, ONE), above(above(z.upper - average.lower, ONE) - own, ONE)
-    )
-    product = matmul(deviations, both(torch.t, z))
+    z = sub(x, _middle(x))
+    share = below(z.lower.new_tensor(1 / n), ONE)
+    product = matmul(_once(z, mean(z, -1, keepdim=True), share), both(torch.t, z))
     result = div(intersect(product, both(torch.t, product)), n - correction)
     spread = std(x, -1, correction=correction).upper
     most = above(spread[:, None] * spread, ONE)
     result = intersect(result, Box(-most, most))  # Cauchy and Schwarz
     return _with_diagonal(result, var(x, -1, correction=correction))
+
+
+def _middle(x: Box) -> Tensor:
+    """The mean of the midpoints of each row: some number, 0 where it is not finite."""
+    return (x.lower.mean(-1, keepdim=True) / 2 + x.upper.mean(-1, keepdim=True) / 2).nan_to_num(0.0, 0.0, 0.0)
+
+
+def _once(z: Box, average: Box, share: Tensor) -> Box:
+    """Deviations from a mean in which each entry has at least this share: it occurs in both, and is counted once."""
+    own = below((z.upper - z.lower) * share, arithmetic(2))
+    return Box(
+        below(below(z.lower - average.upper, ONE) + own, ONE), above(above(z.upper - average.lower, ONE) - own, ONE)
+    )
 
 
 def _with_diagonal(x: Box, diagonal: Box) -> Box:
@@ -66,19 +75,24 @@ def _with_diagonal(x: Box, diagonal: Box) -> Box:
 
 
 def _weighted(x: Box, correction: int, fweights: Any, aweights: Any) -> Box:
-    """As torch composes it: weighted means are subtracted, and weighted products summed."""
+    """Weighted products of deviations from weighted means, from one such mean if the weights are fixed."""
     weights = [w for w in (fweights, aweights) if w is not None]
     weight = as_box(weights[0] if len(weights) == 1 else mul(*weights))
     weight = both(lambda w: w.to(x.lower.dtype), weight)
     total = sum_(weight)
-    centred = sub(x, div(sum_(mul(x, weight), -1, keepdim=True), total))
+    fixed = not any(isinstance(w, Box) for w in weights)
+    z = sub(x, _middle(x)) if fixed else x
+    average = div(sum_(mul(z, weight), -1, keepdim=True), total)
+    centred = _once(z, average, div(weight, total).lower) if fixed else sub(x, average)
     if correction == 0:
         degrees = total
     elif aweights is None:
         degrees = sub(total, correction)
     else:
         degrees = sub(total, mul(div(sum_(mul(weight, aweights)), total), correction))
-    return div(matmul(mul(centred, weight), both(torch.t, centred)), both(lambda t: t.clamp(min=0), degrees))
+    degrees = both(lambda t: t.clamp(min=0), degrees)
+    product = div(matmul(mul(centred, weight), both(torch.t, z if fixed else centred)), degrees)
+    return intersect(product, both(torch.t, product))
 
 
 @rule("corrcoef", formula=r"\mathrm{cov}(x, y) / (\sigma_x \sigma_y)", **_RECORD)
