@@ -97,7 +97,7 @@ def _weighted(x: Box, correction: int, fweights: Any, aweights: Any) -> Box:
 
 @rule("corrcoef", formula=r"\mathrm{cov}(x, y) / (\sigma_x \sigma_y)", **_RECORD)
 def corrcoef(input: Any) -> Box:
-    """Within [-1, 1], and 1 with itself; numerator and denominator share all entries."""
+    """Within [-1, 1], or the whole line if a row may be constant; numerator and denominator share all entries."""
     x = floating(as_box(input), None, "corrcoef")
     rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
     n = rows.lower.shape[-1]
