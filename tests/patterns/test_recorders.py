@@ -1,6 +1,7 @@
 """Programs that torch runs or records: TorchScript hides errors, `make_fx` has no values for a rule to decide by."""
 
 import re
+import sys
 import warnings
 
 import pytest
@@ -12,6 +13,15 @@ from intervaltorch import DomainError, IntervalTensor, UndecidedError, Unsupport
 from tests.patterns.check import ball, box, refuses
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def _scripts_as_they_are(monkeypatch):
+    """Torch's own tests, which others here import, put a Python frame around each call of a script."""
+    utils = sys.modules.get("torch.testing._internal.common_utils")
+    if utils is not None:
+        monkeypatch.setattr(torch._C.ScriptFunction, "__call__", utils.func_call)
+        monkeypatch.setattr(torch._C.ScriptMethod, "__call__", utils.meth_call)
 
 
 def branch(x):
