@@ -17,8 +17,9 @@ from .._registry import Box
 from ..errors import DomainError
 from ..rounding import arithmetic
 from ._boxes import as_box, both, intersect
+from ._complex import join, parts
 from ._families import rule
-from .arithmetic import div, mul, sub
+from .arithmetic import add, div, mul, sub
 from .moments import std, var
 from .normalization import standardise
 from .products import matmul
@@ -27,7 +28,25 @@ from .reductions import ONE, above, below, floating, mean, sum_
 _RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False, "asks": True}
 
 
-@rule("cov", formula=r"\sum_i (x_i - \bar x)(y_i - \bar y) / (n - c)", **_RECORD)
+def _of_complex_rows(rule: Any) -> Any:
+    """Of rows a + ib: cov(a, a') + cov(b, b') + i (cov(b, a') - cov(a, b')), of the covariances of all a and b."""
+
+    def enclose(input: Box, **options: Any) -> Box:
+        rows = [both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, part) for part in parts(input)]
+        n = len(rows[0].lower)
+        stacked = rule(Box(*(torch.cat(sides) for sides in zip(*rows, strict=True))), **options)
+        aa, ab, ba, bb = (both(lambda t, i=i, j=j: t[i, j], stacked) for i, j in _quarters(n))
+        return both(torch.squeeze, join(add(aa, bb), sub(ba, ab)))
+
+    return enclose
+
+
+def _quarters(n: int) -> list[tuple[slice, slice]]:
+    halves = slice(None, n), slice(n, None)
+    return [(i, j) for i in halves for j in halves]
+
+
+@rule("cov", formula=r"\sum_i (x_i - \bar x)(y_i - \bar y) / (n - c)", complex=_of_complex_rows, **_RECORD)
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Box:
     """Rows occur in both factors, weights that vary also in means; variances are as those of `var`."""
     x = floating(as_box(input), None, "cov")
@@ -95,7 +114,29 @@ def _weighted(x: Box, correction: int, fweights: Any, aweights: Any) -> Box:
     return intersect(product, both(torch.t, product))
 
 
-@rule("corrcoef", formula=r"\mathrm{cov}(x, y) / (\sigma_x \sigma_y)", **_RECORD)
+def _by_deviations(_: Any) -> Any:
+    """Of complex rows: the parts of covariances over the deviations, of which none knows the other."""
+
+    def enclose(input: Box) -> Box:
+        covariances = both(torch.atleast_2d, _of_complex_rows(cov)(input, correction=0))
+        real, imaginary = parts(covariances)
+        deviation = both(torch.sqrt, both(lambda t: t.diagonal().clamp(min=0), real))
+        deviation = Box(below(deviation.lower, ONE), above(deviation.upper, ONE))
+        scales = mul(both(lambda s: s[:, None], deviation), deviation)
+        known = (deviation.lower > 0) & deviation.upper.isfinite()
+        known = known[:, None] & known
+        real, imaginary = (both(lambda t: t.clamp(-1, 1), div(part, scales)) for part in (real, imaginary))
+        one = torch.ones_like(deviation.lower)
+        sides = [
+            Box(torch.where(known, part.lower, -inf), torch.where(known, part.upper, inf))
+            for part in (_with_diagonal(real, Box(one, one)), imaginary)
+        ]
+        return both(torch.squeeze, join(*sides))
+
+    return enclose
+
+
+@rule("corrcoef", formula=r"\mathrm{cov}(x, y) / (\sigma_x \sigma_y)", complex=_by_deviations, **_RECORD)
 def corrcoef(input: Any) -> Box:
     """Within [-1, 1], or the whole line if a row may be constant; numerator and denominator share all entries."""
     x = floating(as_box(input), None, "corrcoef")

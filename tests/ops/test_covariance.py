@@ -80,3 +80,27 @@ def test_one_mean_is_enough():
 def test_too_few_observations():
     with pytest.raises(DomainError, match="2 observations with correction 2"):
         torch.cov(ball(3, 2), correction=2)
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+@pytest.mark.parametrize("shape", [(3, 4), (1, 4), (4,)])
+@pytest.mark.parametrize("radius", [0.0, 0.1, 2.0])
+def test_cov_of_complex_rows(options, shape, radius):
+    parts = ball(*shape, radius=radius), ball(*shape, radius=radius, seed=9)
+
+    def cov(a, b, **options):
+        return torch.cov(torch.complex(a, b), **options)
+
+    testing.check_sound(cov, *parts, samples=24, **options)
+    testing.check_result(cov, *parts, **options)
+
+
+@pytest.mark.parametrize("shape", [(3, 5), (1, 4), (4,)])
+@pytest.mark.parametrize("radius", [0.01, 0.1, 2.0])
+def test_corrcoef_of_complex_rows(shape, radius):
+    def corrcoef(a, b):
+        return torch.corrcoef(torch.complex(a, b))
+
+    parts = ball(*shape, radius=radius), ball(*shape, radius=radius, seed=9)
+    testing.check_sound(corrcoef, *parts, samples=24)
+    testing.check_result(corrcoef, *parts)
