@@ -1,5 +1,7 @@
 """What every test shares: reproducible examples, reproducible random numbers, one torch thread."""
 
+import warnings
+
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
@@ -29,3 +31,11 @@ torch.set_num_threads(1)
 def _seed():
     """Each test draws the same numbers whether it runs alone, first or last."""
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def quiet():
+    """No warning is shown, nor counted."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -6,7 +6,6 @@ tests of their own (`test_other_spellings.py` sees to that); here are the other 
 
 import pathlib
 import re
-import warnings
 
 import pytest
 import torch
@@ -19,6 +18,8 @@ from intervaltorch._registry import OPS, bare_name, spelled
 from intervaltorch.testing._trees import flatten, map_tensors
 from tests.calls import arguments
 from tests.modules.table import names
+
+pytestmark = pytest.mark.usefixtures("quiet")
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -33,13 +34,6 @@ WHERE = {
 def of_kind(kind):
     functions = dict.fromkeys(function for function in overridable() if kinds(function) == [kind])
     return pytest.mark.parametrize("function", functions, ids=spelled)
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 # --- the classes ------------------------------------------------------------------------------------------------------

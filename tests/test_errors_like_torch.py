@@ -6,7 +6,6 @@ shapes, other dtypes, integers out of range, an unknown keyword. What torch take
 
 import operator
 import re
-import warnings
 
 import pytest
 import torch
@@ -17,14 +16,9 @@ from intervaltorch import DomainError, EscapeError, IntervalTensor, rounding, te
 from intervaltorch.testing._trees import flatten, map_tensors, to_float64
 from tests.test_op_samples import ENCLOSED, OPS, REFUSALS, UNBOUND, by_name, samples
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 INTERNAL = re.compile(r"\bBox\b|_box\b|NoneType|object has no attribute")
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def outcome(function, args, kwargs):

@@ -6,7 +6,6 @@ width. What comes back plain must be what the function gives at every point of t
 
 import itertools
 import numbers
-import warnings
 
 import numpy as np
 import pytest
@@ -20,16 +19,11 @@ from intervaltorch.testing._trees import flatten, map_tensors
 from tests.calls import arguments
 from tests.test_op_samples import OPS, by_name, samples
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 FUNCTIONS = list(dict.fromkeys([*itertools.chain(*get_overridable_functions().values()), *get_testing_overrides()]))
 
 POINTS = 8
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def outcome(function, args, kwargs):

@@ -24,6 +24,8 @@ from intervaltorch import (
 )
 from intervaltorch.testing._trees import flatten, map_tensors
 
+pytestmark = pytest.mark.usefixtures("quiet")
+
 # For each sample torch looks up the stack for a `unittest`, which is not there and takes longer than most tests.
 common_utils.extract_test_fn = lambda: None
 
@@ -48,13 +50,6 @@ RANDOM = {
 
 # Their values in float64, which are to be compared with, err by up to 10^9 eps; tests/ops compares with mpmath.
 INACCURATE = {"special.airy_ai", "special.bessel_j0", "special.bessel_j1", "special.bessel_y0", "special.bessel_y1"}
-
-
-@pytest.fixture(autouse=True)
-def _quiet():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def samples(op, count):
