@@ -12,7 +12,7 @@ from torch import Tensor
 from .._compat import anywhere, readable, vmapping
 from .._registry import Box
 from ..errors import DomainError, UndecidedError
-from ..rounding import untracked
+from ..rounding import outward, untracked
 
 inf = math.inf
 
@@ -61,8 +61,21 @@ def hull(x: Box, y: Box) -> Box:
 
 
 def intersect(x: Box, y: Box) -> Box:
-    """The points in both boxes; only for boxes that are known to share the value sought."""
-    return Box(torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper))
+    """The points in both boxes; only for boxes that are known to share the value sought.
+
+    In nearest mode rounding may keep them apart, and then what lies between them is the answer; each bound keeps the
+    gradient that it has.
+    """
+    lower, upper = torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper)
+    if outward():
+        return Box(lower, upper)
+    apart = lower > upper
+    return Box(torch.where(apart, _moved(lower, upper), lower), torch.where(apart, _moved(upper, lower), upper))
+
+
+def _moved(x: Tensor, to: Tensor) -> Tensor:
+    """The values of one tensor with the gradients of another."""
+    return to.detach() + (x - x.detach()).nan_to_num(0.0)
 
 
 def both(function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -244,7 +244,8 @@ def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     if beta != 1 and rounding.outward():
         return div(softplus(mul(input, beta), 1, threshold), beta)
     l, u = input
-    lower, upper = F.softplus(l, beta, threshold), F.softplus(u, beta, threshold)
+    # From βx = 40 on both values are one in every dtype, and the exponential may overflow.
+    lower, upper = (F.softplus(end, beta, min(threshold, 40.0)) for end in (l, u))
     edge = threshold / beta
     peak = (max(threshold, 0.0) + math.log1p(math.exp(-abs(threshold)))) / beta
     exact = beta == 1 and float(threshold).is_integer() and abs(threshold) < 256

@@ -15,13 +15,12 @@ from torch import Tensor
 
 from .._registry import Box
 from ..errors import DomainError
-from ..rounding import arithmetic
 from ._boxes import as_box, both, intersect
 from ._complex import join, parts
 from ._families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import std, var
-from .normalization import standardise
+from .normalization import own_share, standardise
 from .products import matmul
 from .reductions import ONE, above, below, floating, mean, sum_
 
@@ -70,9 +69,16 @@ def _covariances(x: Box, n: int, correction: int) -> Box:
     product = matmul(_once(z, mean(z, -1, keepdim=True), share), both(torch.t, z))
     result = div(intersect(product, both(torch.t, product)), n - correction)
     spread = std(x, -1, correction=correction).upper
-    most = above(spread[:, None] * spread, ONE)
-    result = intersect(result, Box(-most, most))  # Cauchy and Schwarz
+    result = intersect(result, _cauchy_schwarz(spread))
     return _with_diagonal(result, var(x, -1, correction=correction))
+
+
+def _cauchy_schwarz(spread: Tensor) -> Box:
+    """No covariance exceeds the product of both deviations; of one that is not bounded nothing is known."""
+    known = spread.isfinite()
+    finite = torch.where(known, spread, 0.0)
+    most = torch.where(known[:, None] & known, above(finite[:, None] * finite, ONE), inf)
+    return Box(-most, most)
 
 
 def _middle(x: Box) -> Tensor:
@@ -82,7 +88,7 @@ def _middle(x: Box) -> Tensor:
 
 def _once(z: Box, average: Box, share: Tensor) -> Box:
     """Deviations from a mean in which each entry has at least this share: it occurs in both, and is counted once."""
-    own = below((z.upper - z.lower) * share, arithmetic(2))
+    own = own_share(z, share)
     return Box(
         below(below(z.lower - average.upper, ONE) + own, ONE), above(above(z.upper - average.lower, ONE) - own, ONE)
     )

@@ -61,8 +61,14 @@ def _least_minimum(x: Box) -> Tensor:
     first = torch.minimum(torch.maximum(_turn(l), l), u)
     second = torch.where(cell < -1, torch.minimum(_turn(cell + 1), u), first)
     right = torch.where(u > 0, u.clamp(max=TURN), first)
-    least = functools.reduce(torch.minimum, [_lgamma(t) for t in (first, second, right)])
+    least = functools.reduce(torch.minimum, [_infinite_at_poles(t) for t in (first, second, right)])
     return widened(Box(least, least), Budget(4, input=2), at=(l.detach(), l.detach())).lower
+
+
+def _infinite_at_poles(x: Tensor) -> Tensor:
+    """As `_lgamma`, with gradient 0 at the poles, where it is no number."""
+    pole = (x <= 0) & (x == torch.floor(x))
+    return _lgamma(x.masked_fill(pole, 1.0)).masked_fill(pole, inf)
 
 
 @rule("digamma", "psi", formula=r"\psi(x)", family="gamma", proven=True, sharp=False)

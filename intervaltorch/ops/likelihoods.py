@@ -53,12 +53,23 @@ def kl_div(input: Any, target: Any, reduction: int = _MEAN, *, log_target: bool 
 
     def value(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if log_target:
-            return torch.exp(y) * (y - x), torch.exp(y) * ((y - x).abs() + 1)
-        return torch.xlogy(y, y) - y * x, torch.xlogy(y, y).abs() + (y * x).abs()
+            # An exponential that underflows errs by the smallest normal number, which the other factor multiplies.
+            info = torch.finfo(x.dtype)
+            return torch.exp(y) * (y - x), (torch.exp(y) + info.tiny / info.eps) * ((y - x).abs() + 1)
+        entropy = _negative_entropy(y)
+        return entropy - y * x, entropy.abs() + (y * x).abs()
 
-    turn = x.upper - 1 if log_target else torch.exp(x.upper - 1)
+    turn = x.upper - 1
+    if not log_target:  # cut where the loss at the turning point overflows: an infinite one would have no gradient
+        turn = torch.exp(turn.clamp(max=math.floor(math.log(torch.finfo(turn.dtype).max))))
     lowest = [value(x.upper, _pulled(turn, y.lower, y.upper))]
     return _reduced(_range(lowest, [value(x.lower, end) for end in y]), reduction)
+
+
+def _negative_entropy(y: Tensor) -> Tensor:
+    """The product y log y, with gradient 0 at 0."""
+    positive = y > 0
+    return torch.where(positive, torch.xlogy(*[torch.where(positive, y, 1.0)] * 2), 0.0)
 
 
 @rule("poisson_nll_loss", formula=r"e^x - y x", function=F.poisson_nll_loss, sharp=False, asks=True, **_RECORD)
@@ -78,15 +89,31 @@ def poisson_nll_loss(
         if log_input:
             return torch.exp(x) - y * x, torch.exp(x) + (y * x).abs()
         logarithm = torch.log(x + eps)
-        return x - y * logarithm, x.abs() + y.abs() * (logarithm.abs() + 1)
+        return x - y * logarithm, x.abs() + y.abs() * (logarithm.abs() + 1 + _relative_error(x + eps, eps))
 
     zero = 0.0 if log_input else 1 - eps
-    turns = [torch.log(end.clamp(min=0)) if log_input else end - eps for end in y]
+    turns = [_log(end) if log_input else end - eps for end in y]
     right = _pulled(torch.maximum(turns[1], x.lower.clamp(min=zero)), x.lower, x.upper)
     left = _pulled(torch.minimum(turns[0], x.upper.clamp(max=zero)), x.lower, x.upper)
     corners = [value(a, b) for a in x for b in y]
     loss = _range([value(right, y.upper), value(left, y.lower)], corners)
     return _reduced(add(loss, _stirling(y)) if full else loss, reduction)
+
+
+def _log(y: Tensor) -> Tensor:
+    """The logarithm, -inf for y <= 0 with gradient 0."""
+    positive = y > 0
+    return torch.where(positive, torch.log(torch.where(positive, y, 1.0)), -inf)
+
+
+@torch.no_grad()
+def _relative_error(total: Tensor, eps: float) -> Tensor:
+    """Of a sum with a number that the dtype rounds, in units of its eps: the error of the logarithm of the sum.
+
+    A sum of that rounding's size may have any sign; but no logarithm of a difference of two floats reaches 1000.
+    """
+    unit = torch.finfo(total.dtype).eps
+    return torch.where(total > 2 * unit * eps, eps / total, 1000 / unit)
 
 
 def _stirling(y: Box) -> Box:

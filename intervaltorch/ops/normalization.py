@@ -27,7 +27,7 @@ from torch import Tensor
 from .. import rounding
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
-from ..rounding import Budget
+from ..rounding import Budget, arithmetic
 from ._boxes import as_box, untracked
 from ._families import rule
 from .arithmetic import add, div, mul, sub
@@ -74,9 +74,9 @@ def _root(x: Tensor, positive: bool) -> Tensor:
 
 
 def _root_below(x: Tensor, eps: float) -> Tensor:
-    """At most the root of x + eps."""
+    """At most the root of x + eps, also of an x that overflowed."""
     if not rounding.outward():
-        return _root(x + eps, eps > 0)
+        return _root((x + eps).clamp(max=torch.finfo(x.dtype).max), eps > 0)
     # Cut as a constant for autograd: the argument and its root are not negative in real arithmetic.
     inner = below(x + eps, TWO)
     untracked(inner).clamp_(min=0)
@@ -99,13 +99,18 @@ def _scaled(y: Box, weight: Any, bias: Any) -> Box:
 # --- mean-centred norms -----------------------------------------------------------------------------------------------
 
 
+def own_share(z: Box, share: Any) -> Tensor:
+    """At most this share of the width of each entry: 0 where the width overflows, since the share may not."""
+    return below(((z.upper - z.lower) * share).nan_to_num(0.0, 0.0), arithmetic(2))
+
+
 def standardise(x: Box, dim: Any, eps: float) -> Box:
     r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file."""
     n = size_of_reduction(x.lower, x.lower.sum(dim))
     found = deviations(x, dim, exact=n <= 64)  # a search among more would take longer than the rest
     z = found.centred
     # c_i = x_i - mean = (n-1)/n x_i - (sum of the others)/n: its own entry enters once.
-    average, own = mean(z, dim, keepdim=True), below((z.upper - z.lower) / n, TWO)
+    average, own = mean(z, dim, keepdim=True), own_share(z, 1 / n)
     upper = above(above(z.upper - average.lower, ONE) - own, ONE)
     lower = below(below(z.lower - average.upper, ONE) + own, ONE)
     smallest, largest = below(found.least.square() / n, TWO), above(found.most.square() / n, TWO)
@@ -329,7 +334,7 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
             powers = torch.clamp(below(powers, known), min=0)
             norm = below(_root(powers, False), TWO) if p == 2 else powers
         else:
-            norm = below(_power(powers, 1 / p), known)
+            norm = below(_power(powers.clamp(max=torch.finfo(dtype).max), 1 / p), known)
         # The norm is at least |x|, which also serves where powers underflow or overflow.
         norm = norm.nan_to_num(posinf=0.0)
         return torch.maximum(norm, end.abs()).clamp(min=rounding.neighbour(eps, dtype, -inf))

@@ -41,12 +41,11 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Box:
         div(sum_(mul(u, y), dim), norms[1]),
         div(sum_(mul(x, v), dim), norms[0]),
     ]
-    lower, upper = functools.reduce(intersect, bounds)
     apart, together = (mul(sum_(square(w), dim), 0.5) for w in (sub(u, v), add(u, v)))
-    inner = intersect(sub(1.0, apart), sub(together, 1.0))
     full = (norms[0].lower > eps) & (norms[1].lower > eps)
-    lower = torch.where(full, torch.maximum(lower, inner.lower), lower)
-    upper = torch.where(full, torch.minimum(upper, inner.upper), upper)
+    for inner in (sub(1.0, apart), sub(together, 1.0)):
+        bounds.append(Box(torch.where(full, inner.lower, -inf), torch.where(full, inner.upper, inf)))
+    lower, upper = functools.reduce(intersect, bounds)
     return Box(lower.clamp(-1, 1), upper.clamp(-1, 1))
 
 

@@ -253,3 +253,15 @@ def test_strict_mode_accepts_all_of_them():
     with rounding("outward", strict=True):
         for function, kwargs in CALLS:
             assert isinstance(function(x, **kwargs), it.IntervalTensor)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("beta", [1.0, -1.0, 2.0])
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+def test_softplus_beyond_the_reach_of_the_exponential(dtype, beta, mode):
+    """With a threshold so large that torch's own exponential overflows."""
+    ends = [torch.tensor([end], dtype=dtype, requires_grad=True) for end in sorted((800 / beta, 801 / beta))]
+    with rounding(mode):
+        y = torch.nn.functional.softplus(IntervalTensor(*ends), beta, 1000.0)
+    assert y.lower.item() <= ends[0].item() and ends[1].item() <= y.upper.item() and y.width.item() < 1.01
+    assert [g.item() for g in torch.autograd.grad(y.lower + y.upper, ends)] == [1.0, 1.0]

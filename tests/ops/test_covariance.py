@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 
+import mpmath
 import pytest
 import torch
 
-from intervaltorch import DomainError, IntervalTensor, testing
+from intervaltorch import DomainError, IntervalTensor, rounding, testing
 
 
 def ball(*shape, radius=0.1, seed=0, dtype=torch.float32):
@@ -104,3 +105,73 @@ def test_corrcoef_of_complex_rows(shape, radius):
     parts = ball(*shape, radius=radius), ball(*shape, radius=radius, seed=9)
     testing.check_sound(corrcoef, *parts, samples=24)
     testing.check_result(corrcoef, *parts)
+
+
+def exact_covariances(x, correction):
+    rows = [[mpmath.mpf(value) for value in row] for row in x.tolist()]
+    means = [sum(row) / len(row) for row in rows]
+    return [
+        [sum((a - m) * (b - k) for a, b in zip(x, y)) / (len(x) - correction) for y, k in zip(rows, means)]
+        for x, m in zip(rows, means)
+    ]
+
+
+@pytest.mark.parametrize("function", [torch.cov, torch.corrcoef])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("offset, radius", [(0.0, 0.0), (1e4, 0.0), (1e4, 1e-3), (-1e6, 1.0), (0.0, 1e-30)])
+def test_contains_exact_values(function, dtype, offset, radius):
+    """Of rows in a line too: their covariance is as large as Cauchy and Schwarz allow."""
+    generator = torch.Generator().manual_seed(3)
+    for n in (2, 3, 7):
+        first = offset + (radius or 1.0) * torch.randn(1, n, generator=generator, dtype=torch.float64)
+        rows = torch.cat([first, 2 * first, -first, torch.randn(2, n, generator=generator, dtype=torch.float64)])
+        x = IntervalTensor.from_ball(rows.to(dtype), radius)
+        with rounding("outward"):
+            result = function(x)
+        ends = [
+            (low, high)
+            for pair in zip(result.lower, result.upper)
+            for low, high in zip(*map(torch.Tensor.tolist, pair))
+        ]
+        for point in testing.sample_points(x, 8, generator=generator):
+            with mpmath.workdps(60):
+                values = exact_covariances(point, 1 if function is torch.cov else 0)
+                flat = []
+                for i, row in enumerate(values):
+                    for j, value in enumerate(row):
+                        scale = 1 if function is torch.cov else mpmath.sqrt(values[i][i] * values[j][j])
+                        flat.append(value / scale if scale else None)
+                for (low, high), value in zip(ends, flat):
+                    # Square roots of 60 digits give correlations of rows in a line that many digits.
+                    assert value is None or low - mpmath.mpf(10) ** -50 <= value <= high + mpmath.mpf(10) ** -50
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+def test_a_width_that_overflows(mode):
+    x = IntervalTensor(
+        torch.tensor([[-2e38, 0.0, 0.0], [1e-3, 2e-3, 5e-3]]), torch.tensor([[2e38, 0.0, 0.0], [1e-3, 2e-3, 5e-3]])
+    )
+    with rounding(mode):
+        result = torch.cov(x)
+    room = 1 + 1e-6 * (mode == "nearest")
+    for end in (x.lower, x.upper):
+        values = torch.cov(end.double())[0]
+        assert bool((result.lower[0] * room <= values).all() & (values <= result.upper[0] * room).all())
+
+
+def test_an_unbounded_deviation_times_none():
+    """Of rows that overflow with rows that are constant nothing is known; least of all that it is no number."""
+    x = IntervalTensor(torch.tensor([[9e36, 0.0], [1.0, 1.0]]), torch.tensor([[9e36, 1.0], [1.0, 1.0]]))
+    result = torch.cov(x)
+    assert not bool(result.lower.isnan().any() | result.upper.isnan().any())
+
+
+def test_bounds_do_not_cross_in_nearest_mode():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(200):
+        parts = [IntervalTensor.point(torch.randint(0, 3, (2, 4), generator=generator) / 3) for _ in range(2)]
+        result = torch.cov(torch.complex(*parts)).imag
+        assert bool((result.lower <= result.upper).all())
+    x, y = torch.ones(4), torch.tensor([1e30, 1.0, 2.0, 3.0])  # places that are one, whose products cancel
+    result = torch.trapezoid(IntervalTensor.point(y), IntervalTensor.point(x))
+    assert result.lower.item() <= 0 <= result.upper.item()

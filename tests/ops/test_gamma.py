@@ -168,3 +168,10 @@ def test_turn_of_the_multivariate_gamma_function(p):
         return sum(mpmath.digamma(x - mpmath.mpf(i) / 2) for i in range(p))
 
     assert slope(_turn_of_sum(p) - 1e-8) < 0 < slope(_turn_of_sum(p) + 1e-8)
+
+
+@pytest.mark.parametrize("lower, upper", [(0.0, 1.0), (-2.5, -2.0), (-1.0, 1.5), (-3.0, 0.0)])
+def test_gradients_of_lgamma_on_boxes_that_end_at_a_pole(lower, upper):
+    ends = [torch.tensor([end], dtype=torch.float64, requires_grad=True) for end in (lower, upper)]
+    gradients = torch.autograd.grad(torch.lgamma(IntervalTensor(*ends)).lower, ends, allow_unused=True)
+    assert all(g is None or bool(g.isfinite().all()) for g in gradients)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import warnings
 
+import mpmath
 import pytest
 import torch
 import torch.nn.functional as F
 
-from intervaltorch import DomainError, IntervalTensor, testing
+from intervaltorch import DomainError, IntervalTensor, rounding, testing
 
 REDUCTIONS = ["none", "mean", "sum"]
 
@@ -119,3 +120,45 @@ def test_zero_probabilities():
     y = F.kl_div(x, torch.tensor([0.5, 0.0]), reduction="none")
     assert y.upper.tolist() == [math.inf, 0.0]
     assert y.lower.tolist() == pytest.approx([0.5 * math.log(0.5) + 0.5, 0.0])
+
+
+def test_an_exponential_that_underflows_may_be_multiplied_by_much():
+    x, y = torch.tensor([1e30, -1e37]), torch.tensor([-104.0, -104.0])
+    with rounding("outward"):
+        loss = F.kl_div(IntervalTensor.point(x), y, reduction="none", log_target=True)
+    with mpmath.workdps(40):
+        for low, high, a, b in zip(*(t.tolist() for t in (loss.lower, loss.upper, x, y))):
+            assert low <= mpmath.exp(b) * (mpmath.mpf(b) - mpmath.mpf(a)) <= high
+
+
+@pytest.mark.parametrize("eps", [0.1, 1e-8, 0.3, 1.0])
+def test_a_rate_that_eps_nearly_cancels(eps):
+    """What float32 rounds of eps is much of their sum, and so of its logarithm."""
+    x = torch.tensor(-eps)
+    while x.item() <= -eps:
+        x = torch.nextafter(x, torch.tensor(1.0))
+    y = IntervalTensor(torch.full((1,), 3.0), torch.full((1,), 3.5))
+    with rounding("outward"):
+        loss = F.poisson_nll_loss(IntervalTensor.point(x.reshape(1)), y, log_input=False, eps=eps, reduction="none")
+    with mpmath.workdps(40):
+        rate = mpmath.mpf(x.item())
+        for target in (3.0, 3.25, 3.5):
+            assert loss.lower.item() <= rate - target * mpmath.log(rate + mpmath.mpf(eps)) <= loss.upper.item()
+
+
+@pytest.mark.parametrize(
+    "loss, ends",
+    [
+        (lambda x, y: F.kl_div(x, y, reduction="sum"), (-3.0, -1.0, 0.0, 0.7)),
+        (lambda x, y: F.kl_div(x, y, reduction="sum"), (1e4, 1e4, 0.5, 0.7)),
+        (lambda x, y: F.poisson_nll_loss(x, y, reduction="sum"), (-1.0, 2.0, 0.0, 3.0)),
+        (lambda x, y: F.poisson_nll_loss(x, y, reduction="sum"), (0.5, 0.5, 0.0, 0.0)),
+    ],
+)
+def test_gradients_at_turning_points_out_of_reach(loss, ends):
+    """A turning point at infinity, or one that is not chosen, adds no number that is none to a gradient."""
+    leaves = [torch.tensor([end], requires_grad=True) for end in ends]
+    y = loss(IntervalTensor(*leaves[:2]), IntervalTensor(*leaves[2:]))
+    for bound in (y.lower, y.upper):
+        gradients = torch.autograd.grad(bound, leaves, retain_graph=True, allow_unused=True)
+        assert all(g is None or bool(g.isfinite().all()) for g in gradients)

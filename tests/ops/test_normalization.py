@@ -270,3 +270,27 @@ def test_dropout_modules(module):
     y = module(inside)
     assert ((Y.lower <= y + 1e-6) & (y - 1e-6 <= Y.upper)).all()
     assert module.eval()(X).lower.equal(X.lower)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("values", [(0.0, 0.0), (1e38, -1e38)])
+def test_a_width_that_overflows(mode, values):
+    x = IntervalTensor(torch.tensor([[-2e38, *values]]), torch.tensor([[2e38, *values]]))
+    with it.rounding(mode):
+        y = F.layer_norm(x, (3,))
+    for end in (x.lower, x.upper):
+        exact = F.layer_norm(end.double(), (3,))
+        assert bool((y.lower <= exact + 1e-6).all() & (exact - 1e-6 <= y.upper).all())
+
+
+@pytest.mark.filterwarnings("ignore:the outward bounds")
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("p", [1, 2, 3, 10, 100])
+def test_powers_that_overflow_bound_no_entry_from_above(mode, p):
+    """A sum of powers beyond the largest number says that the norm is at least its root, no more."""
+    x = torch.tensor([[1.0, 1.0, -2e29]])
+    with it.rounding(mode):
+        y = F.normalize(IntervalTensor.point(x), p=p)
+    exact = x.double() / x.double().abs().max()
+    room = exact.abs() * (1e-6 if mode == "nearest" else 0.0)
+    assert bool((y.lower <= exact + room).all() & (exact - room <= y.upper).all())
