@@ -265,3 +265,14 @@ def test_softplus_beyond_the_reach_of_the_exponential(dtype, beta, mode):
         y = torch.nn.functional.softplus(IntervalTensor(*ends), beta, 1000.0)
     assert y.lower.item() <= ends[0].item() and ends[1].item() <= y.upper.item() and y.width.item() < 1.01
     assert [g.item() for g in torch.autograd.grad(y.lower + y.upper, ends)] == [1.0, 1.0]
+
+
+@pytest.mark.parametrize("threshold", [0.1, 0.3, 3.3, 20.7])
+def test_softplus_at_a_threshold_that_float32_rounds(threshold):
+    x = torch.tensor([threshold])
+    x = torch.cat([torch.nextafter(x, -x), x, torch.nextafter(x, 2 * x)])
+    with rounding("outward"):
+        y = F.softplus(IntervalTensor.point(x), 1.0, threshold)
+    for low, high, t in zip(y.lower.tolist(), y.upper.tolist(), x.tolist()):
+        value = mpmath.mpf(t) if t > threshold else mpmath.log1p(mpmath.exp(mpmath.mpf(t)))
+        assert low <= value <= high

@@ -2,6 +2,7 @@
 
 import math
 
+import mpmath
 import pytest
 import torch
 import torch.nn.functional as F
@@ -294,3 +295,16 @@ def test_powers_that_overflow_bound_no_entry_from_above(mode, p):
     exact = x.double() / x.double().abs().max()
     room = exact.abs() * (1e-6 if mode == "nearest" else 0.0)
     assert bool((y.lower <= exact + room).all() & (exact - room <= y.upper).all())
+
+
+@pytest.mark.filterwarnings("ignore:the outward bounds")
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, 7.3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_normalize_contains_exact_values(p, dtype):
+    x = torch.randn(20, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64).to(dtype)
+    with it.rounding("outward"):
+        y = F.normalize(IntervalTensor.point(x), p=p)
+    for low, high, row in zip(y.lower.tolist(), y.upper.tolist(), x.tolist()):
+        with mpmath.workdps(40):
+            norm = sum(abs(mpmath.mpf(t)) ** mpmath.mpf(p) for t in row) ** (1 / mpmath.mpf(p))
+            assert all(a <= mpmath.mpf(t) / norm <= b for a, b, t in zip(low, high, row))
