@@ -61,12 +61,16 @@ def hull(x: Box, y: Box) -> Box:
 
 
 def intersect(x: Box, y: Box) -> Box:
-    """The points in both boxes; only for boxes that are known to share the value sought.
+    """The points in both boxes; only for boxes that are known to share the value sought."""
+    return ordered(torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper))
 
-    In nearest mode rounding may keep them apart, and then what lies between them is the answer; each bound keeps the
+
+def ordered(lower: Tensor, upper: Tensor) -> Box:
+    """The box with these bounds, each of which was computed by itself.
+
+    In nearest mode rounding may exchange them, and then what lies between them is the answer; each bound keeps the
     gradient that it has.
     """
-    lower, upper = torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper)
     if outward():
         return Box(lower, upper)
     apart = lower > upper

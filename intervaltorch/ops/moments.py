@@ -15,6 +15,7 @@ from .. import rounding
 from .._registry import Box
 from ..errors import DomainError
 from ..rounding import EXACT, Budget
+from ._boxes import ordered
 from ._families import rule
 from .reductions import ONE, above, below, floating, mean, size_of_reduction, sum_budget
 
@@ -109,7 +110,7 @@ def deviations(x: Box, dim: Dims, exact: bool = True) -> Deviations:
     z = Box(below(x.lower - middle, ONE), above(x.upper - middle, ONE))
     most = torch.linalg.vector_norm(torch.maximum(-z.lower, z.upper), 2, dim, keepdim=True)
     most = above(most, norm_budget(2, n, most.dtype)) if n > 1 else torch.zeros_like(most)
-    return Deviations(z, n, _least_deviation(z, dim, n, 6 if exact else 2), most)
+    return Deviations(z, n, *ordered(_least_deviation(z, dim, n, 6 if exact else 2), most))
 
 
 def _middle(x: Box, dim: Dims) -> Tensor:

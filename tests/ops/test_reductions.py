@@ -201,3 +201,15 @@ def test_moments_of_nothing_are_refused():
     for function in (torch.mean, torch.var, torch.std):
         with pytest.raises(DomainError):
             function(empty)
+
+
+@pytest.mark.parametrize("spread", [torch.var, torch.std])
+def test_the_spread_of_a_point_is_no_inverted_box(spread):
+    """Its bounds are computed apart, and rounding must not exchange them."""
+    x = torch.randn(500, 5, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    result = spread(IntervalTensor.point(x), -1)
+    assert bool((result.lower <= result.upper).all())
+    torch.testing.assert_close(result.center, spread(x, -1))
+    expected = torch.autograd.grad(spread(x, -1).sum(), x)[0]
+    for end in (result.lower, result.upper):
+        assert torch.allclose(torch.autograd.grad(end.sum(), x, retain_graph=True)[0], expected, atol=1e-4)
