@@ -45,6 +45,7 @@ from . import (
     spectrogram,
     steps,
     structural,
+    uncentred,
 )
 
 __all__ = [
@@ -90,4 +91,5 @@ __all__ = [
     "spectrogram",
     "steps",
     "structural",
+    "uncentred",
 ]

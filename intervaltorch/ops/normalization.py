@@ -1,9 +1,6 @@
 r"""Normalisation: numerator and denominator share the entries, so they are bounded together.
 
-*Uncentred* norms, $y_i = x_i / D(x_i, Q_i)$ with $Q_i$ made of the other entries alone: y increases in $x_i$ and moves
-towards 0 as $Q_i$ grows. $x_i$ and $Q_i$ are independent, so corners give the hull.
-
-*Mean-centred* norms, $y_i = c_i / \sqrt{S/n + \epsilon}$ with $c = x - \bar x$ and $S = \sum_j c_j^2$: the deviations
+Let $y_i = c_i / \sqrt{S/n + \epsilon}$ with $c = x - \bar x$ and $S = \sum_j c_j^2$: the deviations
 of the others sum to $-c_i$, so $S \ge \frac{n}{n-1} c_i^2$ and
 
 $$y_i \le c / \sqrt{\max(\underline S / n, c^2 / (n-1)) + \epsilon} \text{ for } c = \max c_i \ge 0, \qquad
@@ -27,20 +24,19 @@ from torch import Tensor
 from .. import rounding
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
-from ..rounding import Budget, arithmetic
+from ..rounding import arithmetic
 from ._boxes import as_box, untracked
 from ._families import rule
-from .arithmetic import add, div, mul, sub
-from .moments import deviations, magnitudes, norm_budget, var, vector_norm
-from .reductions import ONE, above, below, mean, size_of_reduction, sum_budget
-from .softmax import sum_of_others
+from .arithmetic import add, mul, sub
+from .moments import deviations, var
+from .reductions import ONE, above, below, mean, size_of_reduction
 
 TWO = rounding.arithmetic(1)
 Divisor = Callable[[Tensor], Tensor]
 rsqrt = OPS[torch.rsqrt].enclose
 
 
-def _reshaped(x: Any, *shape: int) -> Any:
+def reshaped(x: Any, *shape: int) -> Any:
     """The same entries in another shape, of a box or tensor or None."""
     return (
         Box(x.lower.reshape(shape), x.upper.reshape(shape))
@@ -51,46 +47,46 @@ def _reshaped(x: Any, *shape: int) -> Any:
     )
 
 
-def _clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
+def clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
     """Cut to [-limit, limit]; a quotient 0/0 says nothing more."""
     if rounding.outward():
         limit = rounding.neighbour(limit if limit.is_integer() else math.nextafter(limit, inf), lower.dtype, inf)
     return Box(lower.nan_to_num(nan=-limit).clamp(-limit, limit), upper.nan_to_num(nan=limit).clamp(-limit, limit))
 
 
-def _quotients(x: Box, least: Divisor, most: Divisor, limit: float) -> Box:
+def quotients(x: Box, least: Divisor, most: Divisor, limit: float) -> Box:
     """Divide x by a divisor that lies between `least(x)` and `most(x)`.
 
     A positive end is largest over the least divisor, a negative one over the greatest. One of both summands is 0.
     """
     upper = x.upper.clamp(min=0) / least(x.upper) + x.upper.clamp(max=0) / most(x.upper)
     lower = x.lower.clamp(max=0) / least(x.lower) + x.lower.clamp(min=0) / most(x.lower)
-    return _clipped(below(lower, ONE), above(upper, ONE), limit)
+    return clipped(below(lower, ONE), above(upper, ONE), limit)
 
 
-def _root(x: Tensor, positive: bool) -> Tensor:
+def root(x: Tensor, positive: bool) -> Tensor:
     """The square root, with gradient 0 at 0 if x may be 0 there."""
     return x.sqrt() if positive else torch.where(x > 0, torch.where(x > 0, x, 1.0).sqrt(), 0.0)
 
 
-def _root_below(x: Tensor, eps: float) -> Tensor:
+def root_below(x: Tensor, eps: float) -> Tensor:
     """At most the root of x + eps, also of an x that overflowed."""
     if not rounding.outward():
-        return _root((x + eps).clamp(max=torch.finfo(x.dtype).max), eps > 0)
+        return root((x + eps).clamp(max=torch.finfo(x.dtype).max), eps > 0)
     # Cut as a constant for autograd: the argument and its root are not negative in real arithmetic.
     inner = below(x + eps, TWO)
     untracked(inner).clamp_(min=0)
-    root = below(_root(inner, eps > 0), TWO)
-    untracked(root).clamp_(min=0)
-    return root
+    lowest = below(root(inner, eps > 0), TWO)
+    untracked(lowest).clamp_(min=0)
+    return lowest
 
 
-def _root_above(x: Tensor, eps: float) -> Tensor:
+def root_above(x: Tensor, eps: float) -> Tensor:
     """At least the root of x + eps."""
-    return above(_root(above(x + eps, TWO), eps > 0), TWO)
+    return above(root(above(x + eps, TWO), eps > 0), TWO)
 
 
-def _scaled(y: Box, weight: Any, bias: Any) -> Box:
+def scaled(y: Box, weight: Any, bias: Any) -> Box:
     """Apply the affine part."""
     y = y if weight is None else mul(y, weight)
     return y if bias is None else add(y, bias)
@@ -114,12 +110,12 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
     upper = above(above(z.upper - average.lower, ONE) - own, ONE)
     lower = below(below(z.lower - average.upper, ONE) + own, ONE)
     smallest, largest = below(found.least.square() / n, TWO), above(found.most.square() / n, TWO)
-    greatest = _root_above(largest, eps)
+    greatest = root_above(largest, eps)
 
     def least(end: Tensor) -> Tensor:
-        return _root_below(torch.maximum(smallest, below(end.square() / max(1, n - 1), TWO)), eps)
+        return root_below(torch.maximum(smallest, below(end.square() / max(1, n - 1), TWO)), eps)
 
-    return _quotients(Box(lower, upper), least, lambda end: greatest, math.sqrt(max(0, n - 1)))
+    return quotients(Box(lower, upper), least, lambda end: greatest, math.sqrt(max(0, n - 1)))
 
 
 _CENTRED: dict[str, Any] = {
@@ -139,7 +135,7 @@ def layer_norm(
     """Within ±√(n-1) before weight and bias; numerator and denominator are bounded apart, except for a single point."""
     input = as_box(input)
     dims = tuple(range(-len(tuple(normalized_shape)), 0))
-    return _scaled(standardise(input, dims, eps), weight, bias)
+    return scaled(standardise(input, dims, eps), weight, bias)
 
 
 @rule(torch.ops.aten.native_layer_norm, torch.native_layer_norm, **_CENTRED)
@@ -157,13 +153,13 @@ def _statistics(x: Box, dims: Any, eps: float) -> tuple[Box, Box]:
 def _grouped(x: Box, groups: int, eps: float) -> Box:
     """Standardise each of some groups of channels of each sample."""
     shape = x.lower.shape
-    rows = _reshaped(x, shape[0], groups, math.prod(shape[1:]) // groups)
-    return _reshaped(standardise(rows, -1, eps), *shape)
+    rows = reshaped(x, shape[0], groups, math.prod(shape[1:]) // groups)
+    return reshaped(standardise(rows, -1, eps), *shape)
 
 
 def _by_channel(parameter: Any, ndim: int) -> Any:
     """Shape one value a channel for broadcasting against (batch, channels, ...)."""
-    return _reshaped(parameter, -1, *[1] * (ndim - 2))
+    return reshaped(parameter, -1, *[1] * (ndim - 2))
 
 
 @rule("group_norm", also=(F.group_norm,), function=F.group_norm, **_CENTRED)
@@ -173,7 +169,7 @@ def group_norm(
     """As `layer_norm`, over groups of channels."""
     input = as_box(input)
     ndim = input.lower.ndim
-    return _scaled(_grouped(input, num_groups, eps), _by_channel(weight, ndim), _by_channel(bias, ndim))
+    return scaled(_grouped(input, num_groups, eps), _by_channel(weight, ndim), _by_channel(bias, ndim))
 
 
 @rule(torch.ops.aten.native_group_norm, torch.native_group_norm, **_CENTRED)
@@ -182,8 +178,8 @@ def native_group_norm(
 ) -> tuple[Box, Box, Box]:  # fmt: skip
     """As `group_norm`, with mean and reciprocal standard deviation."""
     input = as_box(input)
-    centre, scale = _statistics(_reshaped(input, N, group, C * HxW // group), -1, eps)
-    return group_norm(input, group, weight, bias, eps), _reshaped(centre, N, group), _reshaped(scale, N, group)
+    centre, scale = _statistics(reshaped(input, N, group, C * HxW // group), -1, eps)
+    return group_norm(input, group, weight, bias, eps), reshaped(centre, N, group), reshaped(scale, N, group)
 
 
 # --- batch norm -------------------------------------------------------------------------------------------------------
@@ -206,9 +202,9 @@ def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
     mean, var, weight, bias = (_by_channel(p, x.lower.ndim) for p in (mean, var, weight, bias))
     if rounding.outward() or isinstance(var, Box) or isinstance(weight, Box):
         scale = rsqrt(add(var if isinstance(var, Box) else Box(var, var), eps))
-        return _scaled(mul(sub(x, mean), scale if weight is None else mul(scale, weight)), None, bias)
+        return scaled(mul(sub(x, mean), scale if weight is None else mul(scale, weight)), None, bias)
     scale = torch.rsqrt(var + eps)
-    return _scaled(sub(x, mean), scale if weight is None else scale * weight, bias)
+    return scaled(sub(x, mean), scale if weight is None else scale * weight, bias)
 
 
 _BATCH: dict[str, Any] = {**_CENTRED, "formula": r"w \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b"}
@@ -238,7 +234,7 @@ def batch_norm(
         _check_untouched("batch_norm", momentum)
     x = as_box(input)
     dims = tuple(d for d in range(x.lower.ndim) if d != 1)
-    return _scaled(standardise(x, dims, eps), *(_by_channel(p, x.lower.ndim) for p in (weight, bias)))
+    return scaled(standardise(x, dims, eps), *(_by_channel(p, x.lower.ndim) for p in (weight, bias)))
 
 
 @rule("native_batch_norm", **_BATCH)
@@ -250,7 +246,7 @@ def native_batch_norm(
     if not training:
         return y, y.lower.new_empty(0), y.lower.new_empty(0)
     dims = tuple(d for d in range(y.lower.ndim) if d != 1)
-    return y, *(_reshaped(statistic, -1) for statistic in _statistics(as_box(input), dims, eps))
+    return y, *(reshaped(statistic, -1) for statistic in _statistics(as_box(input), dims, eps))
 
 
 @rule(torch.ops.aten._native_batch_norm_legit_no_training, **{**_BATCH, "sharp": True})
@@ -284,76 +280,3 @@ def instance_norm(
 ) -> Box:  # fmt: skip
     """As `torch.nn.functional.instance_norm`, with its arguments in ATen's order."""
     return functional_instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)
-
-
-# --- uncentred norms --------------------------------------------------------------------------------------------------
-
-
-@rule("rms_norm", also=(F.rms_norm,), function=F.rms_norm, formula=r"w x / \sqrt{\overline{x^2} + \epsilon}",
-      family="normalization", proven=True, asks=True)  # fmt: skip
-def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Box:
-    """The hull; within ±√n before the weight."""
-    x = as_box(input)
-    shape, kept = x.lower.shape, x.lower.shape[: x.lower.ndim - len(tuple(normalized_shape))]
-    x = _reshaped(x, *kept, math.prod(normalized_shape))
-    n, eps = x.lower.shape[-1], torch.finfo(x.lower.dtype).eps if eps is None else eps
-    small, big = (sum_of_others(m.square(), -1) for m in magnitudes(x))
-    known = _others_budget(n, small.dtype)
-
-    def least(end: Tensor) -> Tensor:
-        # A sum that overflows is at least the largest number.
-        return _root_below(below((end.square() + small).clamp(max=torch.finfo(end.dtype).max) / n, known), eps)
-
-    def most(end: Tensor) -> Tensor:
-        return _root_above(above((end.square() + big) / n, known), eps)
-
-    return _scaled(_reshaped(_quotients(x, least, most, math.sqrt(n)), *shape), weight, None)
-
-
-def _others_budget(n: int, dtype: torch.dtype) -> Budget:
-    """The error of a sum of squares made by `sum_of_others`, one more square and a division."""
-    known = sum_budget(n + 2, dtype)
-    return rounding.arithmetic(2 * known.relative + 2, absolute=2 * known.absolute)
-
-
-@rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)
-def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Box:
-    """The hull, within [-1, 1], for finite p > 0 and one dimension; a quotient of boxes else."""
-    if not (0 < p < inf and isinstance(dim, int)):
-        norm = vector_norm(input, p, dim, keepdim=True)
-        floor = tuple(rounding.neighbour(eps, input.lower.dtype, towards) for towards in (-inf, inf))
-        quotient = div(input, Box(norm.lower.clamp(min=floor[0]), norm.upper.clamp(min=floor[1])))
-        return _clipped(quotient.lower, quotient.upper, 1.0) if p > 0 else quotient
-    small, big = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
-    n, dtype = size_of_reduction(input.lower, input.lower.sum(dim)), small.dtype
-    known = _others_budget(n, dtype) if p in (1, 2) else norm_budget(p, 2 * n + 2, dtype)
-
-    def least(end: Tensor) -> Tensor:
-        powers = _power(end, p) + small
-        if p in (1, 2):
-            powers = torch.clamp(below(powers, known), min=0)
-            norm = below(_root(powers, False), TWO) if p == 2 else powers
-        else:
-            norm = below(_power(powers.clamp(max=torch.finfo(dtype).max), 1 / p), known)
-        # The norm is at least |x|, which also serves where powers underflow or overflow.
-        norm = norm.nan_to_num(posinf=0.0)
-        return torch.maximum(norm, end.abs()).clamp(min=rounding.neighbour(eps, dtype, -inf))
-
-    def most(end: Tensor) -> Tensor:
-        powers = _power(end, p) + big
-        if p in (1, 2):
-            powers = above(powers, known)
-            norm = above(_root(powers, False), TWO) if p == 2 else powers
-        else:
-            norm = above(_power(powers, 1 / p), known)
-        return norm.clamp(min=rounding.neighbour(eps, dtype, inf))
-
-    return _quotients(input, least, most, 1.0)
-
-
-def _power(x: Tensor, p: float) -> Tensor:
-    """|x|^p, with gradient 0 at 0."""
-    if p in (1, 2):
-        return x.square() if p == 2 else x.abs()
-    size = x.abs()
-    return torch.where(size > 0, torch.where(size > 0, size, 1.0) ** p, 0.0)

@@ -56,8 +56,8 @@ def sum_budget(n: int, dtype: torch.dtype) -> Budget:
 
 
 def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
-    """How many entries are reduced to one."""
-    return input.numel() // max(1, reduced.numel())
+    """How many entries are reduced to one; 1 where there is none to be reduced to, as in an empty batch."""
+    return input.numel() // reduced.numel() if reduced.numel() else 1
 
 
 # --- sums -------------------------------------------------------------------------------------------------------------

@@ -64,12 +64,14 @@ def index_add(input: Any, dim: int, index: Tensor, source: Any, *, alpha: Any = 
 
 
 @rule("bincount", formula=r"\sum_{i : n_i = k} w_i", **_RECORD)
-def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Box:
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """Increasing in the weights; which are added where is decided by plain integers."""
     counted = decided(input, "what is counted")
     if weights is None:
-        return torch.bincount(counted, minlength=minlength)  # type: ignore[return-value]
+        return torch.bincount(counted, minlength=minlength)
     like = torch.bincount(counted, as_box(weights).lower.detach(), minlength)
+    if not counted.numel():
+        return like  # integers, whatever the weights are
     return index_add(torch.zeros_like(like), 0, counted, weights)
 
 

@@ -14,8 +14,8 @@ from ._boxes import as_box, intersect
 from ._families import rule
 from .arithmetic import add, div, mul, square, sub
 from .moments import vector_norm
-from .normalization import normalize
 from .reductions import sum_
+from .uncentred import normalize
 
 
 @rule(

@@ -32,6 +32,8 @@ def sum_of_others(v: Tensor, dim: int) -> Tensor:
     Where i is not the largest entry, the others sum to at least $v_i$, so the total minus $v_i$ keeps half the total.
     The largest entry's others are summed without it.
     """
+    if not v.numel():
+        return v
     largest = v.argmax(dim, keepdim=True)
     rest = v.scatter(dim, largest, 0.0).sum(dim, keepdim=True)
     others = v.sum(dim, keepdim=True) - v

@@ -153,6 +153,7 @@ def frexp(input: Box) -> Any:
     one_binade = (exponent == above) & (low.sign() == high.sign()) & ((l.isfinite() & u.isfinite()) | (l == u))
     least = torch.where(l < 0, -1.0, torch.where(l > 0, 0.5, 0.0)).to(l.dtype)
     most = torch.where(u > 0, 1.0, torch.where(u < 0, -0.5, 0.0)).to(l.dtype)
+    least, most = torch.where(l == -inf, l, least), torch.where(u == inf, u, most)  # its own mantissa
     mantissa = Box(torch.where(one_binade, low, least), torch.where(one_binade, high, most))
     undecided = anywhere(~one_binade)
     result: Any = mantissa, Undecided(exponent, "frexp") if undecided else exponent
