@@ -254,6 +254,15 @@ def test_staircases_contain_the_exact_value_at_their_edges(dtype):
             assert lower <= exact <= upper
 
 
+def test_a_convolution_along_the_first_dimension_rounds_as_one_along_the_last():
+    x, weight, bias = IntervalTensor.point(plain(9, 2, 50)), plain(4, 50, 3), plain(3)
+    with rounding("outward"):
+        first = torch.conv_tbc(x, weight, bias, 1)
+        last = F.conv1d(x.permute(1, 2, 0), weight.permute(2, 1, 0), bias, padding=1).permute(2, 0, 1)
+    torch.testing.assert_close(first.width, last.width, rtol=0.05, atol=0)
+    assert bool((first.lower <= last.upper).all() & (last.lower <= first.upper).all())
+
+
 def test_every_op_of_the_table_is_tested():
     """Each op is elementwise in one argument, among torch's samples, above, or listed with the place of its tests."""
     tested = {function for function, _ in CASES}
