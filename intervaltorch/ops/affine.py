@@ -1,9 +1,8 @@
 r"""Affine maps, in centre and radius.
 
 With $c, r$ the centre and radius of the input, $Wx + b$ ranges over $Wc + b \pm |W| r$ (Gowal et al. 2018, *On the
-effectiveness of interval bound propagation*, eq. 6), which is the hull for a fixed W. For two boxes
-$|AB - A_c B_c| \le |A_c| B_r + A_r (|B_c| + B_r)$ (Rump 1999, *Fast and parallel interval arithmetic*, theorem 2.5), at
-most 1.5 times as wide as the hull.
+effectiveness of interval bound propagation*, eq. 6), which is the hull for a fixed W. Products of two boxes are bounded
+by `_two_boxes`: the hull where, of each two factors, one keeps its sign.
 
 Outward, with n products to a sum and $G = \gamma_{n+5}$: the computed centre errs by at most
 $\gamma_{n+1}(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$,
@@ -14,7 +13,6 @@ underflow. The proof is in the documentation, *Rounding and the guarantee*; the 
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -25,7 +23,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box
-from ._boxes import as_box, intersect, untracked
+from ._boxes import as_box, untracked
 from ._families import rule
 from .arithmetic import add, mul
 
@@ -58,7 +56,11 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         else:
             wide = affine(product, in_double(x), in_double(weight), in_double(bias), terms)
         return Box(*rounding.cast(wide.lower, wide.upper, dtype))
+    if isinstance(x, Box) and isinstance(weight, Box):
+        weight = _unless_point(weight)
+        x = _unless_point(x) if isinstance(weight, Box) else x
     growth = rounding.gamma(terms + 5, dtype) if rounding.outward() else None
+    factors = 1
     floor = (2 * terms + 4) * torch.finfo(dtype).tiny if growth is not None else 0.0
     bias_centre, bias_radius = _bias(bias, growth, floor)
     if not isinstance(weight, Box):
@@ -70,14 +72,35 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         centre = product(x, w_centre, bias_centre)
         radius = product(x.abs(), w_radius, bias_radius)
     else:
-        # Rounding of the centre product is paid for once, by the enlarged radius of the weight.
-        x_centre, x_radius = _centre_and_radius(x, None if growth is None else rounding.gamma(3, dtype))
-        w_centre, w_radius = _centre_and_radius(weight, growth)
-        centre = product(x_centre, w_centre, bias_centre)
-        radius = product(x_centre.abs(), w_radius, bias_radius) + product(x_radius, w_centre.abs() + w_radius, None)
+        centre, radius = _two_boxes(product, x, weight, (bias_centre, bias_radius), growth)
+        factors = 2
     if growth is not None:
-        _cover_rounding(centre, radius, growth, floor if bias is None else 0.0)
+        _cover_rounding(centre, radius, growth, floor if bias is None else 0.0, factors)
     return finite(centre - radius, centre + radius)
+
+
+def _two_boxes(
+    product: Product, x: Box, weight: Box, bias: tuple[Any, Any], growth: float | None
+) -> tuple[Tensor, Tensor]:
+    r"""Centre and radius of a product of two boxes: of the hull where, of each pair of factors, one keeps its sign.
+
+    Let $q$ be the centre cut to $[-r, r]$. For numbers in $c \pm r$ and $d \pm s$, by their four corners,
+
+    $$|x w - c d - q_x q_w| \le |c| s + r |d| + r s - |q_x q_w| = |c| s + r \max(|d|, s) + (r - |q_x|) |q_w|$$
+
+    (Rump 2012, *Fast interval matrix multiplication*, Numerical Algorithms 61). Both ends are attained unless 0 is
+    inside both intervals; then the result is at most 4 - 2√2 = 1.18 times as wide as the hull.
+    """
+    few_roundings = None if growth is None else rounding.gamma(3, x.lower.dtype)
+    (x_centre, x_radius), (w_centre, w_radius) = (_centre_and_radius(box, few_roundings) for box in (x, weight))
+    x_cut, w_cut = (torch.clamp(c, -r, r) for c, r in ((x_centre, x_radius), (w_centre, w_radius)))
+    enlarged = w_radius
+    if growth is not None:  # pays for the rounding of the first product; that of the second is relative to the radius
+        enlarged = w_radius + w_centre.detach().abs() * growth
+    centre = product(x_centre, w_centre, bias[0]) + product(x_cut, w_cut, None)
+    radius = product(x_centre.abs(), enlarged, bias[1])
+    radius = radius + product(x_radius, torch.maximum(w_centre.abs(), w_radius), None)
+    return centre, radius + product(x_radius - x_cut.abs(), w_cut.abs(), None)
 
 
 _SHORT = 1024
@@ -102,6 +125,11 @@ def _mixed(product: Product, x: Box, weight: Tensor, bias: Tensor | None, terms:
     if bias is None:
         error.add_(floor)
     return finite(centre - radius, centre + radius)
+
+
+def _unless_point(x: Box) -> Any:
+    """A box, or the tensor that both of its bounds are."""
+    return x.lower if x.lower is x.upper else x
 
 
 def in_double(x: Any) -> Any:
@@ -150,10 +178,11 @@ def _bias(bias: Any, growth: float | None, floor: float) -> tuple[Any, Any]:
     return bias, bias.detach().abs().mul_(growth).add_(floor)
 
 
-def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, floor: float) -> None:
-    """Enlarge a computed radius by the rounding of its own products and of `centre ± radius`."""
+def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, floor: float, factors: int) -> None:
+    """Enlarge a computed radius by the rounding of its own products, of as many boxes, and of `centre ± radius`."""
     eps = torch.finfo(radius.dtype).eps
-    error = untracked(radius).mul_((1 + growth) * (1 + 64 * eps)).add_(untracked(centre).abs(), alpha=2 * eps)
+    factor = ((1 + growth) * (1 + 64 * eps)) ** factors
+    error = untracked(radius).mul_(factor).add_(untracked(centre).abs(), alpha=2 * eps)
     if floor:
         error.add_(floor)
 
@@ -171,7 +200,7 @@ def mapped(function: Callable[[Tensor], Tensor], x: Any) -> Any:
 
 _SMALL = 2048
 """Up to this number of products in all, two boxes are multiplied by corners. Measured, that costs 25 microseconds more
-(outward 250), and the box is the hull, where centres and radii make it 6 % wider on the average and 50 % at worst."""
+(outward 250), and the box is the hull, where centres and radii make it up to 18 % wider."""
 
 
 def corner_product(x: Box, y: Box) -> Box:
@@ -194,12 +223,12 @@ def few(x: Any, y: Any, count: int = 1) -> bool:
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
-_LOOSE: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
+LOOSE: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
 
 
-@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **_LOOSE)
+@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **LOOSE)
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
-    """The hull if input or weight is fixed, or both are small; else at most 1.5 times as wide."""
+    """The hull if input or weight is fixed, or both are small; else at most 1.18 times as wide."""
     if few(input, weight) and few(input, weight, _linear_size(input, weight, bias) * size_of(input, -1)):
         y = corner_product(input, mapped(lambda w: w.t() if w.ndim == 2 else w, weight))
         return y if bias is None else add(y, bias)
@@ -233,10 +262,10 @@ def _register_convolutions() -> None:
                 input: Any, weight: Any, bias: Any = None, *args: Any,
                 _function: Any = function, _transposed: bool = transposed, **kwargs: Any,
             ) -> Box:  # fmt: skip
-                """The hull if input or weight is fixed; else at most 1.5 times as wide."""
+                """The hull if input or weight is fixed; else at most 1.18 times as wide."""
                 return _convolution(_function, input, weight, bias, _transposed, *args, **kwargs)
 
-            rule(name, formula=r"W * x + b", functional=True, **_LOOSE)(enclose)
+            rule(name, formula=r"W * x + b", functional=True, **LOOSE)(enclose)
 
 
 _register_convolutions()
@@ -258,13 +287,13 @@ def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Box:
     torch.ops.aten.convolution,
     torch.ops.aten._convolution,
     formula=r"W * x + b",
-    **_LOOSE,
+    **LOOSE,
 )
 def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
     groups: int, *flags: Any,
 ) -> Box:  # fmt: skip
-    """The common form of all convolutions: the hull if input or weight is fixed; else at most 1.5 times as wide."""
+    """The common form of all convolutions: the hull if input or weight is fixed; else at most 1.18 times as wide."""
     return _convolution(
         torch.convolution,
         input,
@@ -278,29 +307,3 @@ def convolution(
         output_padding,
         groups,
     )
-
-
-@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", asks=True, **_LOOSE)
-def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
-    """The hull if only one of both inputs and the weight varies; else the entries of an input occur repeatedly.
-
-    A fixed input is multiplied by the weight first. Of two boxes either may be, and what both orders bound is taken.
-    """
-    # (W x₂)_{oi} = Σ_j w_{oij} x₂_j, then Σ_i x₁_i (W x₂)_{oi}; the other order exchanges i and j
-    results = []
-    if isinstance(input1, Box) or not isinstance(input2, Box):
-        results.append(_contracted(input1, input2, weight))
-    if isinstance(input2, Box):
-        results.append(_contracted(input2, input1, mapped(lambda w: w.transpose(1, 2), weight)))
-    total = functools.reduce(intersect, results)
-    return total if bias is None else add(total, bias)
-
-
-def _contracted(last: Any, first: Any, weight: Any) -> Box:
-    """Multiply a weight of shape (out, last, first) by one vector and then by the other."""
-    inner = affine(_apply, first, weight, None, size_of(first, -1))
-    return affine(lambda x, rows, _: (x.unsqueeze(-2) * rows).sum(-1), last, inner, None, size_of(last, -1))
-
-
-def _apply(x: Tensor, weight: Tensor, _: Any) -> Tensor:
-    return torch.einsum("...j,oij->...oi", x, weight)

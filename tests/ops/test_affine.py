@@ -241,3 +241,110 @@ def test_small_products_of_two_boxes_are_the_hull(shapes):
 def test_the_product_of_a_vector_with_itself_is_a_sum_of_squares():
     x = IntervalTensor(torch.tensor([-1.0, -2.0]), torch.tensor([1.0, 3.0]))
     assert (torch.dot(x, x).lower, torch.dot(x, x).upper) == (0, 10)
+
+
+# --- two boxes --------------------------------------------------------------------------------------------------------
+
+
+def around(shape, radius, seed, dtype=torch.float64):
+    """A box whose centre has entries of both signs, and radii of up to `radius` times their size."""
+    generator = torch.Generator().manual_seed(seed)
+    centre = torch.randn(shape, generator=generator, dtype=dtype)
+    return IntervalTensor.from_ball(centre, radius * centre.abs() * torch.rand(shape, generator=generator, dtype=dtype))
+
+
+PRODUCTS = {
+    "linear": (F.linear, (20, 40), (30, 40)),
+    "linear with a vector": (F.linear, (3000,), (2, 3000)),
+    "matmul": (torch.matmul, (4, 10, 40), (40, 12)),
+    "mm": (torch.mm, (30, 40), (40, 20)),
+    "bmm": (torch.bmm, (3, 20, 40), (3, 40, 20)),
+    "mv": (torch.mv, (60, 50), (50,)),
+    "dot": (torch.dot, (3000,), (3000,)),
+    "inner": (torch.inner, (20, 40), (30, 40)),
+    "einsum": (lambda x, w: torch.einsum("bij,jk->bik", x, w), (4, 10, 40), (40, 12)),
+    "addmm": (lambda x, w: torch.addmm(torch.zeros(()).double(), x, w), (30, 40), (40, 20)),
+    "baddbmm": (lambda x, w: torch.baddbmm(torch.zeros(()).double(), x, w), (3, 20, 40), (3, 40, 20)),
+    "addbmm": (lambda x, w: torch.addbmm(torch.zeros(()).double(), x, w), (3, 20, 40), (3, 40, 20)),
+    "addmv": (lambda x, w: torch.addmv(torch.zeros(()).double(), x, w), (60, 50), (50,)),
+    "conv1d": (lambda x, w: F.conv1d(x, w, padding=2, dilation=2, groups=2), (2, 4, 30), (6, 2, 3)),
+    "conv2d": (lambda x, w: F.conv2d(x, w, stride=2, padding=1), (2, 3, 8, 8), (5, 3, 3, 3)),
+    "conv3d": (F.conv3d, (1, 2, 4, 4, 4), (3, 2, 2, 2, 2)),
+    "conv_transpose1d": (lambda x, w: F.conv_transpose1d(x, w, stride=2, groups=2), (2, 4, 20), (4, 3, 3)),
+    "conv_transpose2d": (lambda x, w: F.conv_transpose2d(x, w, padding=1), (2, 3, 6, 6), (3, 4, 3, 3)),
+    "conv_tbc": (lambda x, w: torch.conv_tbc(x, w, torch.zeros(4).double(), 1), (9, 3, 5), (3, 5, 4)),
+    "bilinear": (lambda x, w: F.bilinear(x, torch.ones(20, 1).double(), w), (20, 9), (30, 9, 1)),
+}  # fmt: skip
+
+
+def hull_of_products(function, x: IntervalTensor, w: IntervalTensor) -> tuple[Tensor, Tensor]:
+    """The hull of a bilinear function: x⁺ = max(x, 0), x⁻ = min(x, 0), and no product of two intervals around 0."""
+    pairs = [(x.lower.clamp(max=0), x.upper.clamp(max=0)), (x.lower.clamp(min=0), x.upper.clamp(min=0))]
+    (xl_neg, xu_neg), (xl_pos, xu_pos) = pairs
+    (wl_neg, wu_neg), (wl_pos, wu_pos) = [(w.lower.clamp(**k), w.upper.clamp(**k)) for k in ({"max": 0}, {"min": 0})]
+    upper = function(xu_pos, wu_pos) + function(xl_neg, wl_neg) + function(xu_neg, wl_pos) + function(xl_pos, wu_neg)
+    lower = function(xl_pos, wl_pos) + function(xu_neg, wu_neg) + function(xl_neg, wu_pos) + function(xu_pos, wl_neg)
+    return lower, upper
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("signed", ["first", "second", "positive", "negative", "some of each"])
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_is_the_hull_where_one_factor_keeps_its_sign(name, signed, mode):
+    function, *shapes = PRODUCTS[name]
+    x, w = (around(shape, 0.9 if signed == "some of each" else 3.0, i) for i, shape in enumerate(shapes))
+    if signed == "first":
+        x = torch.where(torch.arange(x.shape[-1]) % 2 == 0, x.abs(), -x.abs())
+    elif signed == "second":
+        w = torch.where(torch.arange(w.shape[-1]) % 2 == 0, w.abs(), -w.abs())
+    elif signed in ("positive", "negative"):
+        x = F.relu(x) if signed == "positive" else -F.relu(x)
+    with it.rounding(mode):
+        y = function(x, w)
+    lower, upper = hull_of_products(function, x, w)
+    size = hull_of_products(function, abs(x), abs(w))[1] * 1e-12 + 1e-300
+    assert ((lower - y.lower).abs() <= size).all()
+    assert ((upper - y.upper).abs() <= size).all()
+
+
+@pytest.mark.parametrize("radius, most", [(1.0, 1.0), (2.0, 1.1), (10.0, 1.18)])
+def test_a_product_of_boxes_around_zero_is_at_most_1_18_times_as_wide(radius, most):
+    x, w = around((50, 30), radius, 0), around((40, 30), radius, 1)
+    y = F.linear(x, w)
+    products = x[:, None] * w  # each the hull
+    ratio = y.width / products.width.sum(-1)
+    assert ratio.max() <= most * (1 + 1e-12)
+    worst = IntervalTensor(torch.full((50, 50), -1 + 2**0.5 - 1), torch.full((50, 50), 2**0.5))  # c = (√2 - 1) r
+    assert (worst @ worst).width.max() / (50 * (worst * worst.clone()).width.max()) == pytest.approx(4 - 8**0.5, 1e-4)
+
+
+def test_a_box_that_is_a_point_counts_as_fixed():
+    x, w = around((50, 60), 0.5, 0), IntervalTensor.point(torch.randn(60, 50).double())
+    y, plain = x @ w, x @ w.lower
+    assert y.lower.equal(plain.lower)
+    assert y.upper.equal(plain.upper)
+    assert (w @ x).upper.equal((w.lower @ x).upper)
+
+
+def test_products_of_two_boxes_need_no_values():
+    x, w = around((4, 30, 20), 1.5, 0), around((40, 20), 1.5, 1)
+    expected = F.linear(x, w)
+    mapped = torch.vmap(lambda l, u: (lambda y: (y.lower, y.upper))(F.linear(IntervalTensor(l, u), w)))(
+        x.lower, x.upper
+    )
+    torch.testing.assert_close(mapped[0], expected.lower)
+    torch.testing.assert_close(mapped[1], expected.upper)
+    assert F.linear(x.to("meta"), w.to("meta")).shape == (4, 30, 40)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+def test_gradients_of_a_product_of_two_large_boxes(mode):
+    x, w = around((3, 30), 1.5, 0), around((30, 40), 1.5, 1)
+    testing.check_gradient(lambda x, w: (x @ w)[:, :2], x[:, :8], w[:8].repeat(1, 8))
+    upper, weights = F.relu(x).upper.requires_grad_(), w.upper.clone().requires_grad_()
+    with it.rounding(mode):  # lower ends of 0: each upper bound is the sum of x.upper times the positive w.upper
+        y = IntervalTensor(torch.zeros(3, 30).double(), upper) @ IntervalTensor(w.lower, weights)
+    of_x, of_w = torch.autograd.grad(y.upper.sum(), (upper, weights))
+    inside = upper > 0
+    torch.testing.assert_close(of_x[inside], w.upper.clamp(min=0).sum(1).expand(3, 30)[inside])
+    torch.testing.assert_close(of_w, upper.sum(0)[:, None] * (w.upper > 0))
