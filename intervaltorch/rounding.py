@@ -55,8 +55,28 @@ class _Setting:
     double: bool = False
 
 
+class _Block:
+    """One run of a `with rounding(...)` block."""
+
+    __slots__ = ("closed", "setting")
+
+    def __init__(self, setting: _Setting) -> None:
+        self.setting = setting
+        self.closed = False
+
+
 _default = _Setting(outward=False)
-_setting: contextvars.ContextVar[_Setting | None] = contextvars.ContextVar("intervaltorch_rounding", default=None)
+# The blocks that this thread or task is in, the innermost last. Each block takes itself out wherever it stands, because
+# generators may leave their blocks in another order than they entered them.
+_blocks: contextvars.ContextVar[tuple[_Block, ...]] = contextvars.ContextVar("intervaltorch_rounding", default=())
+
+
+def _setting() -> _Setting:
+    """The choice of the innermost open block, or the default."""
+    blocks = _blocks.get()
+    if not blocks:
+        return _default
+    return next((block.setting for block in reversed(blocks) if not block.closed), _default)
 
 
 def _make_setting(mode: str, strict: bool, accumulate: str | None) -> _Setting:
@@ -74,7 +94,8 @@ def _make_setting(mode: str, strict: bool, accumulate: str | None) -> _Setting:
 class rounding:
     """Choose the rounding mode inside a `with` block, or of a function (`async` ones too) as its decorator.
 
-    The choice belongs to the current thread or asynchronous task, and ends with the block.
+    The choice belongs to the current thread or asynchronous task, and ends with the block. A generator that yields
+    inside its block leaves the choice to its consumer until it leaves the block.
 
     Args:
         mode: `"outward"`: bounds contain the result of real arithmetic. `"nearest"`: they contain it
@@ -99,15 +120,23 @@ class rounding:
 
     def __init__(self, mode: Mode, *, strict: bool = False, accumulate: Literal["float64"] | None = None) -> None:
         self._chosen = _make_setting(mode, strict, accumulate)
-        self._tokens: list[contextvars.Token] = []
+        self._open: list[_Block] = []
 
     def __enter__(self) -> None:
         if self._chosen.outward:
             check_underflow(entering=True)
-        self._tokens.append(_setting.set(self._chosen))
+        block = _Block(self._chosen)
+        self._open.append(block)
+        _blocks.set((*_blocks.get(), block))
 
     def __exit__(self, *exception: object) -> None:
-        _setting.reset(self._tokens.pop())
+        here = _blocks.get()
+        own = next((block for block in reversed(here) if block in self._open), None)
+        if own is None:  # entered in another thread or task, whose blocks cannot be changed from here
+            self._open.pop().closed = True
+            return
+        self._open.remove(own)
+        _blocks.set(tuple(block for block in here if block is not own))
 
     def __call__(self, function: Function) -> Function:
         """Run a function in this mode at every call."""
@@ -133,9 +162,9 @@ class rounding:
         return call  # type: ignore[return-value]
 
     def _anew(self) -> rounding:
-        """The same choice for one call: threads and tasks that run a decorated function share no tokens."""
+        """The same choice for one call: threads and tasks that run a decorated function share no blocks."""
         fresh = object.__new__(rounding)
-        fresh._chosen, fresh._tokens = self._chosen, []
+        fresh._chosen, fresh._open = self._chosen, []
         return fresh
 
 
@@ -164,19 +193,19 @@ def get_rounding() -> Mode:
 
 def outward() -> bool:
     """Whether bounds must be rounded outward here."""
-    return (_setting.get() or _default).outward
+    return _setting().outward
 
 
 def accumulating(dtype: torch.dtype) -> bool:
     """Whether sums of this dtype are to be computed in float64 here."""
-    return (_setting.get() or _default).double and dtype is torch.float32
+    return _setting().double and dtype is torch.float32
 
 
 def claim(name: str, budget: Budget | None) -> Budget:
     """Return the budget to use for the op `name`, or refuse it in strict mode when it has none."""
     if budget is not None:
         return budget
-    if (_setting.get() or _default).strict:
+    if _setting().strict:
         raise UnprovenOpError(
             f"no rounding error budget is stated for {name}",
             'rounding("outward", strict=True) only runs ops whose error is bounded',

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import importlib
+import itertools
 import threading
 from fractions import Fraction
 
@@ -88,6 +89,83 @@ def test_modes_of_tasks_and_threads_do_not_meet():
     for thread in threads:
         thread.join()
     assert seen == {"a": "outward", "b": "outward"}
+
+
+def holding(mode):
+    with mode if isinstance(mode, it.rounding) else it.rounding(mode):
+        yield
+        yield
+
+
+def test_generators_close_their_blocks_in_any_order():
+    modes = ["outward", "nearest", "outward"]
+    for order in itertools.permutations(range(3)):
+        generators = [holding(mode) for mode in modes]
+        for generator in generators:
+            next(generator)
+        still_open = list(range(3))
+        for position in order:
+            assert it.get_rounding() == modes[still_open[-1]]
+            if position == 1:
+                generators[position].close()
+            else:
+                assert len(list(generators[position])) == 1  # run to the end
+            still_open.remove(position)
+        assert it.get_rounding() == "nearest"
+
+
+def test_blocks_that_share_one_object_end_in_any_order():
+    mode = it.rounding("outward")
+    for order in itertools.permutations(range(3)):
+        generators = [holding(mode) for _ in range(3)]
+        for generator in generators:
+            next(generator)
+        for position in order:
+            assert it.get_rounding() == "outward"
+            generators[position].close()
+        assert it.get_rounding() == "nearest"
+
+
+def test_a_block_outlives_an_older_one_around_a_consumer():
+    generator = holding("nearest")
+    with it.rounding("outward"):
+        next(generator)
+        assert it.get_rounding() == "nearest"
+    assert it.get_rounding() == "nearest"
+    with it.rounding("outward"):
+        generator.close()
+        assert it.get_rounding() == "outward"
+    assert it.get_rounding() == "nearest"
+
+
+def test_a_block_that_another_thread_ends_is_over():
+    generator = holding("outward")
+    next(generator)
+    seen = []
+
+    def end():
+        with it.rounding("outward"):
+            generator.close()
+            seen.append(it.get_rounding())
+        seen.append(it.get_rounding())
+
+    thread = threading.Thread(target=end)
+    thread.start()
+    thread.join()
+    assert seen == ["outward", "nearest"] and it.get_rounding() == "nearest"
+
+
+def test_a_task_keeps_the_mode_it_was_made_in():
+    async def mode():
+        await asyncio.sleep(0)
+        return it.get_rounding()
+
+    async def make():
+        with it.rounding("outward"):
+            task = asyncio.ensure_future(mode())
+        return it.get_rounding(), await task
+
+    assert asyncio.run(make()) == ("nearest", "outward")
 
 
 def test_generators_are_not_decorated():
