@@ -272,19 +272,12 @@ def autocasting() -> bool:
 def inside_custom_function() -> bool:
     """Whether a `torch.autograd.Function` is running its forward, which it does without grad.
 
-    Nothing public tells, so this looks for the frame of `Function.apply`.
+    Nothing public tells. It does so without derivatives of forward mode, too, which `torch.no_grad` leaves on.
     """
-    frame = sys._getframe(1)
-    while frame is not None:
-        code = frame.f_code
-        if code.co_name == "apply" and code.co_filename == _AUTOGRAD_FUNCTION_FILE:
-            return True
-        frame = frame.f_back  # type: ignore[assignment]
-    return False
+    return not torch._C._is_fwd_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
 stft_kernel = torch._VF.stft  # type: ignore[attr-defined]
 """What `torch.stft` calls once it has padded a plain signal; it alone sees that the window is a box."""
 
 _TRANSFORMS_FILE = torch._functorch.eager_transforms.__file__
-_AUTOGRAD_FUNCTION_FILE = torch.autograd.function.__file__

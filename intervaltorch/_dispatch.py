@@ -84,8 +84,8 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
     """Apply a rule, in place if the spelling says so, and wrap its boxes."""
     if rounding.outward():
         _check_outward(spelling)
-    if not torch.is_grad_enabled():
-        _warn_lost_gradient(cls, spelling, args)
+    if not torch.is_grad_enabled() and _compat.inside_custom_function():
+        _warn_lost_gradient(spelling, args, kwargs)
     if kwargs:
         if kwargs.get("out") is not None:
             raise UnsupportedOpError(
@@ -259,18 +259,14 @@ def _returns_raw_values(function: Any) -> bool:
     return getattr(function, "__name__", "") in ("__set__", "__delete__")
 
 
-def _warn_lost_gradient(cls: type, spelling: Spelling, args: tuple) -> None:
-    """Warn inside a `torch.autograd.Function`, whose forward runs without grad."""
-    for arg in args:
-        tracked = arg._box.lower.requires_grad if type(arg) is cls else isinstance(arg, Tensor) and arg.requires_grad  # type: ignore[attr-defined]
-        if tracked:
-            if _compat.inside_custom_function():
-                warnings.warn(
-                    f"{spelled(spelling.function)} runs inside a torch.autograd.Function, whose forward is not"
-                    " recorded: its bounds are right, but no gradient flows through them."
-                    " Give the function a rule with intervaltorch.register, or write it as a plain function;"
-                    " of torch.utils.checkpoint, use_reentrant=False keeps the gradient.",
-                    GradientWarning,
-                    stacklevel=4,
-                )
-            return
+def _warn_lost_gradient(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
+    """Warn inside a `torch.autograd.Function` of a gradient that would flow, if its forward were recorded."""
+    if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves((args, kwargs))):
+        warnings.warn(
+            f"{spelled(spelling.function)} runs inside a torch.autograd.Function, whose forward is not"
+            " recorded: its bounds are right, but no gradient flows through them."
+            " Give the function a rule with intervaltorch.register, or write it as a plain function;"
+            " of torch.utils.checkpoint, use_reentrant=False keeps the gradient.",
+            GradientWarning,
+            stacklevel=4,
+        )

@@ -210,6 +210,42 @@ def test_custom_function_warns_for_parameters_too():
         Scale.apply(x, torch.tensor([2.0], requires_grad=True))
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: torch.cat([x, x]),
+        lambda x: F.linear(input=x, weight=torch.ones(1, 1)),
+        lambda x: F.nll_loss(x.unsqueeze(0), torch.tensor([0])),
+        lambda x: 2 * upper_tracked(x),
+    ],
+    ids=["list", "keyword", "no rule of its own", "upper bound alone"],
+)
+@pytest.mark.parametrize("split", [False, True])
+def test_a_custom_function_warns_wherever_the_gradient_is(function, split):
+    class Plain(torch.autograd.Function):
+        if split:
+            forward = staticmethod(function)
+            setup_context = staticmethod(lambda ctx, inputs, output: None)
+        else:
+            forward = staticmethod(lambda ctx, x: function(x))
+
+    x = IntervalTensor(torch.tensor([1.0]), torch.tensor([2.0])).requires_grad_()
+    with pytest.warns(GradientWarning, match="register"):
+        Plain.apply(x)
+    with warnings.catch_warnings(), torch.no_grad():  # nobody asks for gradients there
+        warnings.simplefilter("error", GradientWarning)
+        function(x)
+    with warnings.catch_warnings(), torch.inference_mode():
+        warnings.simplefilter("error", GradientWarning)
+        x * 2
+
+
+def upper_tracked(x):
+    x = x.detach()
+    x.upper.requires_grad_()
+    return x
+
+
 def test_no_warning_without_gradients_to_lose():
     x = IntervalTensor(torch.tensor([1.0]), torch.tensor([2.0]))
     with warnings.catch_warnings():
