@@ -1,5 +1,6 @@
 """Sound bounds on the output of any PyTorch program: a tensor of boxes, and rules for all of torch."""
 
+from . import _divergences as _divergences
 from . import errors, ops, testing
 from ._coverage import supported_ops
 from ._extend import register

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch._functorch.eager_transforms
@@ -19,6 +19,7 @@ from torch.overrides import enable_reentrant_dispatch, redispatch_function
 from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = [
+    "Checked",
     "anywhere",
     "autocasting",
     "behind",
@@ -27,7 +28,9 @@ __all__ = [
     "called_by_tracer",
     "called_by_transform",
     "called_by_vmap",
+    "checked_by_distribution",
     "decomposition",
+    "divergence",
     "enable_reentrant_dispatch",
     "forward_mode",
     "inside_custom_function",
@@ -277,7 +280,34 @@ def inside_custom_function() -> bool:
     return not torch._C._is_fwd_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
+class Checked(NamedTuple):
+    """What `torch.distributions` is checking: an argument of a distribution, or a value that it is asked about."""
+
+    distribution: str
+    name: str
+    value: Any
+    constraint: Any
+
+
+def checked_by_distribution() -> Checked | None:
+    """What `torch.distributions` is checking, if it is: a check sees Booleans only, so this looks for who asks."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        found, code = frame.f_locals, frame.f_code
+        if code.co_filename == _DISTRIBUTION_FILE and code.co_name in ("__init__", "_validate_sample"):
+            name, constraint = found.get("param", "the value"), found.get("constraint", found.get("support"))
+            return Checked(type(found["self"]).__name__, name, found.get("value"), constraint)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def divergence(p: type, q: type) -> Callable[[Any, Any], Any]:
+    """The function by which torch computes the divergence of two kinds of distributions."""
+    return torch.distributions.kl._dispatch_kl(p, q)
+
+
 stft_kernel = torch._VF.stft  # type: ignore[attr-defined]
 """What `torch.stft` calls once it has padded a plain signal; it alone sees that the window is a box."""
 
 _TRANSFORMS_FILE = torch._functorch.eager_transforms.__file__
+_DISTRIBUTION_FILE = torch.distributions.distribution.__file__

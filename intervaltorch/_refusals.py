@@ -73,8 +73,9 @@ GROUPS = (
     Group(
         "Random numbers of a distribution that varies",
         "a draw jumps with its parameters, so no box around one draw says anything about another",
-        "draw with plain parameters, as x.center, or scale a plain sample: mean + std * torch.randn_like(std)",
-        "poisson binomial multinomial",
+        "draw outside, from plain parameters, and pass the draw in as an argument: the bounds then hold for that draw;"
+        " or bound what does not draw, as log_prob, mean and kl_divergence do",
+        "poisson binomial multinomial _standard_gamma _sample_dirichlet",
         {
             "fractional_max_pool2d fractional_max_pool2d_with_indices": "its windows are random: use max_pool2d or"
             " adaptive_max_pool2d",
@@ -140,7 +141,6 @@ GROUPS = (
             " they do not read memory as it lies",
             "as_strided_scatter": "use torch.slice_scatter, select_scatter or index_put",
             "set_": "use x = y, or x.copy_(y) to write values",
-            "new": "use x.new_zeros(size), x.new_tensor(data) or torch.empty(size)",
             "embedding_renorm_": "it rescales rows in place, for max_norm: rescale the box of weights before",
         },
     ),

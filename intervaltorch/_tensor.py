@@ -22,6 +22,7 @@ from ._validation import check_bounds, check_clip, check_plain, check_radius
 from .errors import UndecidedError, UnsupportedOpError
 from .ops._boxes import decided
 from .ops.arithmetic import operand
+from .ops.checks import undecided_check
 
 __all__ = ["IntervalTensor", "hull", "intersection"]
 
@@ -229,6 +230,9 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         never = not bool(upper) if self.dtype is torch.bool else bool((lower == 0) & (upper == 0))
         always = bool(lower) if self.dtype is torch.bool else bool((lower > 0) | (upper < 0))
         if always == never:
+            asked = _compat.checked_by_distribution()
+            if asked is not None:
+                raise undecided_check("one entry is undecided", asked)
             raise UndecidedError(
                 f"the truth of {self!r} depends on the point of the box",
                 "a branch on it would be right for some points only",

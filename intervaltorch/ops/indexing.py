@@ -36,21 +36,37 @@ def decided_index(index: Any) -> Any:
     return map_boxes(lambda box: box.lower if box.lower.is_floating_point() else decided(box, "an index"), index)
 
 
-def value_box(value: Any, like: Any) -> Box:
+def value_box(value: Any, like: Any, mask: Any = None, when: bool = True) -> Box:
     """What is written or chosen, as a box.
 
+    Args:
+        value: a number, tensor or box.
+        like: what determines the dtype.
+        mask: where it is written or chosen; everywhere if it is no Boolean.
+        when: the truth of the mask there.
+
     Raises:
-        DomainError: for the number NaN, which no box contains.
+        DomainError: for the number NaN, which no box contains, unless the mask keeps it out at every point.
     """
     number = value if isinstance(value, float) else None
     if isinstance(value, Tensor) and value.ndim == 0 and readable(value):
         number = math.nan if anywhere(value.isnan()) else None
-    if number is not None and math.isnan(number):
-        raise DomainError(
-            "NaN cannot be written into a box",
-            "no bound holds for it: mark entries by a mask or by inf instead",
-        )
-    return operand(value, like)
+    if number is None or not math.isnan(number):
+        return operand(value, like)
+    if _is_nowhere(mask, when):
+        return operand(0.0, like)
+    raise DomainError(
+        "NaN cannot be written into a box",
+        "no bound holds for it: keep the box where the mask writes none, or mark entries by inf instead",
+    )
+
+
+def _is_nowhere(mask: Any, truth: bool) -> bool:
+    """Whether no entry of a mask has this truth at any point."""
+    possible = (mask.upper if truth else ~mask.lower) if isinstance(mask, Box) else mask
+    if not isinstance(possible, Tensor) or possible.dtype is not torch.bool or not readable(possible):
+        return False
+    return not anywhere(possible if truth or isinstance(mask, Box) else ~possible)
 
 
 # --- x[index] and x[index] = value --------------------------------------------------------------------------
@@ -85,7 +101,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
             "an interval cannot be written into a plain tensor, which would lose a bound",
             "make the destination a box first: IntervalTensor.point(tensor) or torch.zeros_like(a_box)",
         )
-    value = value_box(value, input)
+    value = value_box(value, input, index)
     if isinstance(index, Box) and not _is_decided(index):
         _set_where(input, index, value)
         return
@@ -180,14 +196,16 @@ def where(condition: Any, input: Any = None, other: Any = None, **named: Any) ->
     like = next((x for x in (input, other) if isinstance(x, (Box, Tensor))), None)
     if like is None:
         return _of_numbers(condition, input, other)
-    chosen = choose(condition, value_box(input, like), value_box(other, like))
+    chosen = choose(condition, value_box(input, like, condition), value_box(other, like, condition, when=False))
     return _plain_integers(chosen)
 
 
 def _of_numbers(condition: Any, input: Any, other: Any) -> Any:
     """Choose between two Python numbers, in the dtype that torch gives them."""
     like = torch.where(torch.tensor(True), input, other)
-    return _plain_integers(choose(condition, value_box(input, like), value_box(other, like)))
+    return _plain_integers(
+        choose(condition, value_box(input, like, condition), value_box(other, like, condition, when=False))
+    )
 
 
 def _plain_integers(chosen: Box) -> Any:
@@ -212,7 +230,7 @@ def where_method(input: Any, condition: Any, other: Any) -> Any:
 def masked_fill(input: Any, mask: Any, value: Any) -> Box:
     """The hull of the entry and the value where the mask is undecided."""
     dtype = as_box(input).lower.dtype
-    return Box(*cast(choose(mask, value_box(value, input), as_box(input)), dtype))
+    return Box(*cast(choose(mask, value_box(value, input, mask), as_box(input)), dtype))
 
 
 @rule("masked_select", formula="x_m", **_EXACT)

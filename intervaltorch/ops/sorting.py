@@ -104,10 +104,11 @@ def _extreme(name: str, greatest: bool) -> None:
             return both(function, input)
         lower, indices = function(input.lower, dim, keepdim)
         upper, _ = function(input.upper, dim, keepdim)
-        seen = input if greatest else _mirrored(input)
         if input.lower.ndim == 0:
             return _named(name, (Box(lower, upper), indices))
-        places = _settle(input, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name)
+        seen = input if input.lower.dtype is not torch.bool else both(torch.Tensor.to, input, torch.int8)
+        seen = seen if greatest else _mirrored(seen)
+        places = _settle(seen, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name)
         return _named(name, (Box(lower, upper), places))
 
     rule(name, formula=rf"\{name} x", **_RECORD)(enclose)

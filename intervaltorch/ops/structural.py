@@ -12,6 +12,7 @@ from .. import rounding
 from .._compat import anywhere
 from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
+from ..rounding import EXACT
 from ._boxes import both, lower_of, map_boxes, upper_of
 from ._complex import conjugated, join, parts, real_dtype, unchanged
 from ._families import rule, structural
@@ -115,6 +116,22 @@ structural(
     "new_tensor",
     by=_new,
 )
+
+
+@rule("new", formula="0", family="structural", budget=EXACT, proven=True)
+def new(input: Box, *size: Any, device: Any = None) -> Any:
+    """As `new_empty` for a size; data would be taken for one bound, and refuse.
+
+    Raises:
+        UnsupportedOpError: for data.
+    """
+    size = tuple(size[0]) if len(size) == 1 and isinstance(size[0], torch.Size) else size
+    if not all(isinstance(length, int) for length in size):
+        raise UnsupportedOpError(
+            "torch.Tensor.new of data would make a tensor of the memory of a box, which has two bounds",
+            "use x.new_tensor(data) for data, x.new_zeros(size) or x.new_empty(size) for room",
+        )
+    return _new(torch.Tensor.new_empty, input, size or (0,), device=device)
 
 
 def _filled(function: Any, input: Box, *size: Any, fill_value: Any, **kwargs: Any) -> Any:

@@ -112,6 +112,9 @@ NOTHING = dict.fromkeys(INDICES, "an index") | {
     "is_nonzero": "a Python answer",
     "equal": "a Python answer",
     "allclose": "a Python answer",
+    "_is_all_true": "one answer",
+    "_is_any_true": "one answer",
+    "_assert_async": "a check",
     "isreal": "the same for every point",
     **dict.fromkeys(("cuda", "pin_memory", "ipu", "mtia", "xpu"), "needs other hardware"),
     "new_tensor": "makes a tensor from data",
@@ -120,7 +123,7 @@ NOTHING = dict.fromkeys(INDICES, "an index") | {
 }  # fmt: skip
 NOTHING["bernoulli"] = FAMILIES_WITHOUT["random"]
 NOTHING |= dict.fromkeys(("int", "long", "short"), "refused for boxes that vary")
-NOTHING |= dict.fromkeys(("empty_like", "new_empty", "new_empty_strided"), "unset memory")
+NOTHING |= dict.fromkeys(("empty_like", "new", "new_empty", "new_empty_strided"), "unset memory")
 
 
 def unmeasured(op: Op) -> str:
