@@ -20,9 +20,11 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 __all__ = [
     "Checked",
+    "above_autograd",
     "anywhere",
     "autocasting",
     "behind",
+    "below_autograd",
     "called_by_backward_hooks",
     "called_by_script",
     "called_by_tracer",
@@ -31,7 +33,6 @@ __all__ = [
     "checked_by_distribution",
     "decomposition",
     "divergence",
-    "enable_reentrant_dispatch",
     "forward_mode",
     "inside_custom_function",
     "is_aten",
@@ -63,6 +64,10 @@ def make_wrapper(cls: type, like: torch.Tensor) -> Any:
 
     Private, but the documented way to write a wrapper subclass (`torch.testing._internal.two_tensor` is the model).
     """
+    if torch.is_inference_mode_enabled() and not like.is_inference():
+        # A view of a tensor from outside; for kernels its wrapper must not be one from inside.
+        with torch.inference_mode(False):
+            return make_wrapper(cls, like)
     wrapper: Any = torch.Tensor._make_wrapper_subclass(
         cls, like.shape, strides=like.stride(), dtype=like.dtype, device=like.device
     )
@@ -93,16 +98,43 @@ def decomposition(function: Any) -> Callable[..., Any] | None:
 
     `torch._decomp.decomposition_table` is private; `torch.export`'s public table holds only what export needs.
     """
-    if function in decomposition_table:
-        return decomposition_table[function]
+    # First what C++ runs itself unless autograd is left out; past torch functions for one step, which would bring the
+    # operator back as it is.
     if isinstance(function, torch._ops.OpOverload) and function._can_decompose():
-        return function.decompose
-    return None
+        return lambda *args, **kwargs: redispatch_function(function.decompose, (), args, kwargs)
+    return decomposition_table.get(function)
 
 
 def without_torch_function() -> AbstractContextManager:
     """Run C++ kernels on wrappers: their ATen calls then reach `__torch_dispatch__`."""
     return torch._C.DisableTorchFunctionSubclass()
+
+
+@contextlib.contextmanager
+def above_autograd() -> Iterator[None]:
+    """Bring the kernels of autograd back inside `__torch_dispatch__`, as they were when the kernel was called.
+
+    A `TorchDispatchMode` that passed the call on is off by now, but torch brings its mark back too, and would send
+    every plain tensor to a mode that is not there.
+    """
+    keys = torch._C.DispatchKey
+    with enable_reentrant_dispatch():
+        if torch._C._len_torch_dispatch_stack() or not torch._C._dispatch_tls_is_dispatch_key_included(keys.Python):
+            yield
+            return
+        included = torch._C._dispatch_tls_local_include_set().remove(keys.Python).remove(keys.PythonTLSSnapshot)
+        with torch._C._ForceDispatchKeyGuard(included, torch._C._dispatch_tls_local_exclude_set()):
+            yield
+
+
+def below_autograd(function: Any) -> bool:
+    """Whether an ATen operator is called where the kernels of autograd, and lazy conjugation, are switched off.
+
+    That is inside the `__torch_dispatch__` of a mode; in inference mode autograd alone is off.
+    """
+    return isinstance(function, torch._ops.OpOverload) and torch._C._dispatch_tls_is_dispatch_key_excluded(
+        torch._C.DispatchKey.Conjugate
+    )
 
 
 @contextlib.contextmanager

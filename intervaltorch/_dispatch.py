@@ -25,6 +25,7 @@ from ._refusals import refusal
 from ._registry import OPS, Box, Spelling, in_place, spelled
 from ._wrong_arguments import answer_as_torch_does, as_torch_returns
 from .errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
+from .ops._boxes import check_writable
 
 __all__ = ["dispatch", "dispatch_aten"]
 
@@ -35,6 +36,8 @@ def dispatch(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str
         raise traced()
     spelling = OPS.get(function)
     if spelling is None:
+        if _compat.below_autograd(function):  # a mode passes on what a kernel called
+            return dispatch_aten(cls, function, args, kwargs)
         spelling = OPS.get(_compat.overload_packet(function))
         if spelling is None:
             return _fallback(cls, function, types, args, kwargs)
@@ -58,7 +61,7 @@ def _answer_kernel(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]
         raise unsupported(function, args, kwargs)
     # Below autograd its kernels are switched off; reentrant dispatch brings them back, so that the
     # rule's own operations on the bounds are recorded.
-    with _compat.enable_reentrant_dispatch(), _transforms.seen_again():
+    with _compat.above_autograd(), _transforms.seen_again():
         if spelling is not None:
             return run(cls, spelling, args, kwargs)
         functional = _compat.out_of_place(function) if in_place(function.overloadpacket) else None
@@ -197,10 +200,7 @@ def write(box: Box, result: Any) -> None:
         )
     if not torch.can_cast(lower.dtype, box.lower.dtype):
         raise RuntimeError(f"result type {lower.dtype} can't be cast to the desired output type {box.lower.dtype}")
-    if torch.is_grad_enabled() and any(bound.requires_grad and bound.is_leaf for bound in box):
-        raise RuntimeError(
-            "a leaf box that requires grad is being used in an in-place operation: use the other one, or clone it"
-        )
+    check_writable(box)
     if lower.is_complex():  # part by part
         sides = map(torch.view_as_real, (box.lower, box.upper, lower, upper))
         write(Box(*itertools.islice(sides, 2)), Box(*sides))

@@ -114,6 +114,27 @@ def decided(mask: Any, what: str) -> Any:
     )
 
 
+def check_writable(box: Box) -> None:
+    """Refuse to write into a box of which autograd would let one bound be written and not the other, or neither.
+
+    Raises:
+        RuntimeError: where torch raises it, in some cases after it has written.
+    """
+    for bound in box:
+        if bound.is_inference() and not torch.is_inference_mode_enabled():
+            raise RuntimeError(
+                "Inplace update to inference tensor outside InferenceMode is not allowed:"
+                " the box was made in torch.inference_mode(); clone it before it is written to"
+            )
+        if bound.requires_grad and torch.is_grad_enabled():
+            whole = bound if bound._base is None else bound._base
+            if whole.is_leaf and whole.requires_grad:
+                raise RuntimeError(
+                    "a leaf box that requires grad is being used in an in-place operation:"
+                    " use the other one, or clone it"
+                )
+
+
 def share(mask: Tensor, verb: str) -> str:
     """Say of how many entries a mask is true, and where the first of them is."""
     if vmapping():

@@ -18,7 +18,7 @@ from .._compat import anywhere, readable
 from .._registry import Box
 from ..errors import DomainError, UndecidedError, UnsupportedOpError
 from ..rounding import EXACT
-from ._boxes import as_box, both, decided, map_boxes
+from ._boxes import as_box, both, check_writable, decided, map_boxes
 from ._complex import sidewise, unchanged
 from ._families import rule, structural
 from .arithmetic import operand
@@ -101,6 +101,7 @@ def setitem(input: Any, index: Any, value: Any) -> None:
             "an interval cannot be written into a plain tensor, which would lose a bound",
             "make the destination a box first: IntervalTensor.point(tensor) or torch.zeros_like(a_box)",
         )
+    check_writable(input)
     value = value_box(value, input, index)
     if isinstance(index, Box) and not _is_decided(index):
         _set_where(input, index, value)
