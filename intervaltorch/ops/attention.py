@@ -1,7 +1,13 @@
 r"""Scaled dot-product attention.
 
-The weights are a softmax, so an output is a mean of values: it lies in the product of the weights' box with the
-values' box, and between the least and the greatest value that is not masked, hence in their intersection.
+The weights are a softmax, so an output is a mean of values. For weights $w \in [l, u]$ that sum to 1 and any number
+$\lambda$, with $s = 1 - \sum_k l_k$,
+
+$$\sum_k w_k v_k = \sum_k l_k v_k + \sum_k (w_k - l_k) v_k
+\le \sum_k l_k v_k + \lambda s + \sum_k (u_k - l_k) (v_k - \lambda)^+ ,$$
+
+and the least of these bounds is the hull's, by the duality of linear programs. A few are taken, and the least of them
+holds: for some λ from the mean of the values upward, and for the greatest value that is not masked.
 """
 
 from __future__ import annotations
@@ -37,15 +43,7 @@ def scaled_dot_product_attention(
     scale: float | None = None, enable_gqa: bool = False,
 ) -> Box:  # fmt: skip
     """Exact for a single point, within the range of the unmasked values; else scores share queries and keys."""
-    if dropout_p > 0:
-        raise UnsupportedOpError(
-            f"scaled_dot_product_attention with dropout_p={dropout_p} has no interval rule",
-            "pass dropout_p=0.0; in a module, switch to inference first: model.eval()",
-        )
-    if enable_gqa:
-        key, value = (_repeated(t, _shape(query)[-3] // _shape(t)[-3]) for t in (key, value))
-    scores, allowed = _masked_scores(query, key, attn_mask, is_causal, scale)
-    return _mean_of_values(softmax_box(scores, -1, safe=True), value, allowed)
+    return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)[0]
 
 
 @rule(
@@ -59,6 +57,39 @@ def flash_attention(
     """As `scaled_dot_product_attention`, with the logarithms of the sums that its softmax divides by."""
     output = scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
     return output, logsumexp(_masked_scores(query, key, attn_mask, is_causal, scale)[0], -1)
+
+
+@rule(
+    torch.ops.aten._scaled_dot_product_attention_math,
+    formula=r"\mathrm{softmax}(Q K^\top / \sqrt d) V", family="attention", proven=True, sharp=False,
+)  # fmt: skip
+def attention_math(
+    query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
+    dropout_mask: Any = None, *, scale: float | None = None, enable_gqa: bool = False,
+) -> tuple[Box, Box]:  # fmt: skip
+    """As `scaled_dot_product_attention`, with its weights; a Boolean mask is added to the scores as numbers."""
+    if dropout_mask is not None:
+        raise UnsupportedOpError("_scaled_dot_product_attention_math with a dropout_mask has no interval rule")
+    if _is_boolean(attn_mask):
+        attn_mask = decided(attn_mask, "attn_mask").to(as_box(query).lower.dtype)
+    return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
+
+
+def _attention(
+    query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, is_causal: bool, scale: float | None,
+    enable_gqa: bool,
+) -> tuple[Box, Box]:  # fmt: skip
+    """Outputs and weights."""
+    if dropout_p > 0:
+        raise UnsupportedOpError(
+            f"scaled_dot_product_attention with dropout_p={dropout_p} has no interval rule",
+            "pass dropout_p=0.0; in a module, switch to inference first: model.eval()",
+        )
+    if enable_gqa:
+        key, value = (_repeated(t, _shape(query)[-3] // _shape(t)[-3]) for t in (key, value))
+    scores, allowed = _masked_scores(query, key, attn_mask, is_causal, scale)
+    weights = softmax_box(scores, -1, safe=True)
+    return _mean_of_values(weights, value, allowed), weights
 
 
 def _masked_scores(
@@ -118,32 +149,58 @@ def _allowed(mask: Any) -> Tensor | None:
 
 def _mean_of_values(weights: Box, value: Any, allowed: Tensor | None) -> Box:
     values = as_box(value)
-    lower, upper = -_weighted(weights, -values.lower), _weighted(weights, values.upper)
-    if rounding.outward():
-        error = _rounding_of_means(weights, values)
-        lower, upper = rounding.down(lower, error), rounding.up(upper, error)
-    product = finite(lower, upper)
+    if not values.lower.shape[-2]:
+        return both(torch.matmul, weights, values)  # without keys every query gives 0
     low, high = _least(values.lower, allowed), -_least(-values.upper, allowed)
-    within = intersect(product, Box(low, high))
+    lower, upper = -_greatest_mean(weights, -values.lower, -low), _greatest_mean(weights, values.upper, high)
+    within = intersect(finite(lower, upper), Box(low, high))
     if allowed is None:
         return within
     some = allowed.any(-1, keepdim=True)  # a query without keys gives 0
     return Box(torch.where(some, within.lower, 0.0), torch.where(some, within.upper, 0.0))
 
 
-def _weighted(weights: Box, value: Tensor) -> Tensor:
-    """The largest sum of non-negative weights times values: large weights for positive values, small for negative."""
-    return torch.matmul(weights.upper, value.clamp(min=0)) + torch.matmul(weights.lower, value.clamp(max=0))
+_TURNS = (0.0, 0.6, 1.5)
+"""Where λ lies, above the mean of the values in units of their mean deviation: within 8 % of the hull for random ones.
+
+The best λ is between the middle, for narrow boxes of weights, and the greatest value, for wide ones; a search of it
+for every query and feature would take as much memory as there are queries, keys and features.
+"""
 
 
-@torch.no_grad()
-def _rounding_of_means(weights: Box, values: Box) -> Tensor:
-    """The error of `_weighted`: sums of twice as many products as there are keys, some of which may underflow."""
-    keys, info = values.lower.shape[-2], torch.finfo(values.lower.dtype)
-    size = torch.matmul(weights.upper, torch.maximum(-values.lower, values.upper))
-    growth = rounding.gamma(2 * keys + 4, values.lower.dtype)
-    error = size * (growth * (1 + growth) + 2 * info.eps) * (1 + 8 * info.eps) + (4 * keys + 4) * info.tiny
-    return error.nan_to_num_(nan=inf)
+def _greatest_mean(weights: Box, value: Tensor, greatest: Tensor) -> Tensor:
+    """The least of some upper bounds of a mean of values, of which none that has a weight is larger than `greatest`.
+
+    Outward, with n keys and γ of n + 8: a share λs errs by less than γλ, as the least weights sum to at most 1; the
+    products, whose factors are differences, by γ times `size` together, and by the underflow of 2n products; and the
+    last sums by half an eps each. `rounding.up` needs as much for itself.
+    """
+    keys, info = value.shape[-2], torch.finfo(value.dtype)
+    growth = rounding.gamma(keys + 8, value.dtype) if rounding.outward() else 0.0
+    middle = value.nan_to_num(0.0, 0.0, 0.0).mean(-2, keepdim=True).nan_to_num(0.0, 0.0, 0.0)
+    value, greatest = value - middle, greatest - middle
+    deviation = value.nan_to_num(0.0, 0.0, 0.0).abs().mean(-2, keepdim=True).nan_to_num(0.0, 0.0, 0.0)
+    left = (1 - weights.lower.sum(-1, keepdim=True)).clamp(min=0)
+    free = weights.upper - weights.lower
+
+    def share(turn: Tensor) -> Tensor:
+        product = left * turn
+        return product + (turn.detach().abs() * growth + info.tiny) if growth else product
+
+    most = share(greatest)
+    most = torch.where(most.isnan(), inf, most)
+    for step in _TURNS:
+        turn = step * deviation
+        most = torch.minimum(most, share(turn) + torch.matmul(free, (value - turn).clamp(min=0)))
+    mean = torch.matmul(weights.lower, value) + most
+    bound = middle + mean
+    if not growth:
+        return bound
+    with torch.no_grad():
+        size = torch.matmul(weights.upper, value.abs())
+        error = size * (growth * (1 + growth)) + (mean.abs() + bound.abs()) * info.eps
+        error = error * (1 + 8 * info.eps) + (4 * keys + 4) * info.tiny
+    return rounding.up(bound, error.nan_to_num(nan=inf))
 
 
 def _least(value: Tensor, allowed: Tensor | None, entries: int = 2**24) -> Tensor:

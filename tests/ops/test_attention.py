@@ -102,6 +102,66 @@ def test_positions_are_searched_in_pieces():
     assert whole.shape == (2, 3, 50, 3)
 
 
+def greatest_mean(weights, value):
+    """The largest mean of values with weights in a box: in the order of the values, each takes what is left."""
+    order = value[..., None, :, :].argsort(-2, descending=True)
+    shape = (*weights.shape, value.shape[-1])
+    order = order.expand(shape)
+    least, most = (w[..., None].expand(shape).gather(-2, order) for w in (weights.lower, weights.upper))
+    spent = (most - least).cumsum(-2) - (most - least)
+    taken = least + torch.minimum(most - least, (1 - least.sum(-2, keepdim=True) - spent).clamp(min=0))
+    return (taken * value[..., None, :, :].expand(shape).gather(-2, order)).sum(-2)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("offset", [0.0, 100.0])
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("radius", [0.0, 1e-3, 0.05, 0.3, 3.0])
+def test_outputs_are_close_to_the_hull_of_weights_that_sum_to_one(radius, causal, offset, mode):
+    query, key, value = (boxes(2, 20, 8, radius=r, seed=i).double() for i, r in enumerate((radius, radius, 0.1)))
+    value = value + offset
+    with it.rounding(mode):
+        scores = query @ key.mT / math.sqrt(8)
+        if causal:
+            scores = scores.masked_fill(torch.ones(20, 20).triu(1).bool(), -inf)
+        weights = scores.softmax(-1)
+        Y = F.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    upper, lower = greatest_mean(weights, value.upper), -greatest_mean(weights, -value.lower)
+    gap = 1e-12 * (1 + offset)
+    assert (Y.upper >= upper - gap).all()
+    assert (Y.lower <= lower + gap).all()
+    assert (Y.width / (upper - lower)).mean() < 1.06
+
+
+def test_without_keys_every_query_gives_zero():
+    for query, key in ((boxes(2, 3, 4), torch.zeros(2, 0, 4)), (boxes(2, 3, 4), boxes(2, 0, 4))):
+        assert F.scaled_dot_product_attention(query, key, key).magnitude.eq(torch.zeros(2, 3, 4)).all()
+
+
+def test_the_kernel_in_plain_operations_agrees():
+    for name, options in MODES.items():
+        arguments = inputs(name)
+        Y, W = torch.ops.aten._scaled_dot_product_attention_math(*arguments, **options)
+        if "mask" in name:  # this kernel adds Boolean masks as numbers
+            options = {"attn_mask": options["attn_mask"].float()}
+        expected = F.scaled_dot_product_attention(*arguments, **options)
+        assert Y.lower.equal(expected.lower)
+        assert Y.upper.equal(expected.upper)
+        value = torch.ops.aten._scaled_dot_product_attention_math(*[x.center for x in arguments], **options)
+        assert_encloses(Y, value[0])
+        assert_encloses(W, value[1])
+    with pytest.raises(UnsupportedOpError, match="dropout_mask"):
+        torch.ops.aten._scaled_dot_product_attention_math(*inputs("plain"), dropout_mask=torch.ones(3, 4).bool())
+
+
+def test_an_infinite_value_that_is_masked_does_no_harm():
+    query, key, value = inputs("plain")
+    value[:, :, 1] = inf
+    Y = F.scaled_dot_product_attention(query, key, value, torch.tensor([True, False, True, True]))
+    assert Y.lower.isfinite().all()
+    assert Y.upper.isfinite().all()
+
+
 def test_dropout_is_refused():
     with pytest.raises(UnsupportedOpError, match=r"model\.eval\(\)"):
         F.scaled_dot_product_attention(*inputs("plain"), dropout_p=0.1)
