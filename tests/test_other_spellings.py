@@ -43,6 +43,7 @@ CASES = [
         aten._scaled_dot_product_flash_attention_for_cpu,
         (ball(1, 1, 3, 4), plain(1, 1, 5, 4), ball(1, 1, 5, 4), 0.0, True),
     ),
+    (aten._scaled_dot_product_attention_math, (ball(1, 3, 4), ball(1, 3, 4), ball(1, 3, 4))),
     (aten._softmax, (ball(2, 3), -1, False)),
     (aten._log_softmax, (ball(2, 3), -1, False)),
     (aten._safe_softmax, (ball(2, 3), -1)),
