@@ -103,12 +103,22 @@ class Gradients:
             "differentiate a bound: Y.lower.sum().backward() or Y.upper.sum().backward()",
         )
 
-    def register_hook(self, hook: Any) -> NoReturn:
+    def register_hook(self, hook: Any) -> Any:
         """Refuse: gradients belong to the bounds.
 
+        FSDP asks in order to gather parameters before the backward pass, whichever bound it comes from.
+
         Raises:
-            EscapeError: always.
+            EscapeError: where anybody else asks.
         """
+        if _compat.called_by_fsdp():
+            return [bound.register_hook(hook) for bound in self._box if bound.requires_grad]
+        if _compat.called_by_fully_shard():
+            raise EscapeError(
+                "fully_shard would cut a box off the autograd graph on its way into the next sharded module",
+                "return bounds from each module that is sharded, and make the box inside the next one",
+                "or use FullyShardedDataParallel or DistributedDataParallel, which take boxes",
+            )
         raise EscapeError("a box has no gradient of its own", "register the hook on Y.lower or on Y.upper")
 
     register_post_accumulate_grad_hook = register_hook

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 import torch._functorch.eager_transforms
 import torch._functorch.vmap
+import torch.nn.parallel.distributed as data_parallel
 from torch._decomp import decomposition_table
 from torch._subclasses.fake_tensor import FakeTensor, UnsupportedFakeTensorException
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
@@ -26,11 +27,14 @@ __all__ = [
     "behind",
     "below_autograd",
     "called_by_backward_hooks",
+    "called_by_fsdp",
+    "called_by_fully_shard",
     "called_by_script",
     "called_by_tracer",
     "called_by_transform",
     "called_by_vmap",
     "checked_by_distribution",
+    "data_parallel",
     "decomposition",
     "divergence",
     "forward_mode",
@@ -297,6 +301,17 @@ def called_by_backward_hooks() -> bool:
     if code.co_filename == torch.nn.modules.module.__file__:
         return code.co_name in ("inner", "_call_impl")
     return code.co_filename in (torch.utils.hooks.__file__, torch.autograd.graph.__file__)
+
+
+def called_by_fsdp() -> bool:
+    """Whether the caller of the caller is `FullyShardedDataParallel`, to learn when a gradient comes, not which."""
+    code = sys._getframe(2).f_code
+    return code.co_name == "_register_hook" and code.co_filename.endswith("_runtime_utils.py")
+
+
+def called_by_fully_shard() -> bool:
+    """Whether the caller of the caller is `fully_shard`."""
+    return "_fully_shard" in sys._getframe(2).f_code.co_filename
 
 
 def autocasting() -> bool:

@@ -15,6 +15,7 @@ from ._dispatch import dispatch, dispatch_aten
 from ._escapes import Refusals, escape, traced
 from ._failures import check_values
 from ._numpy import apply_ufunc
+from ._parallel import show_bounds
 from ._printing import format_box, format_interval
 from ._registry import Box
 from ._sets import SetOperations, hull, intersection
@@ -342,3 +343,4 @@ def _collate(batch: list[Any], *, collate_fn_map: Any = None) -> Any:
 
 default_collate_fn_map[IntervalTensor] = _collate
 torch.serialization.add_safe_globals([_rebuild])
+show_bounds(IntervalTensor)
