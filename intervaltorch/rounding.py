@@ -73,10 +73,10 @@ _blocks: contextvars.ContextVar[tuple[_Block, ...]] = contextvars.ContextVar("in
 
 def _setting() -> _Setting:
     """The choice of the innermost open block, or the default."""
-    blocks = _blocks.get()
-    if not blocks:
-        return _default
-    return next((block.setting for block in reversed(blocks) if not block.closed), _default)
+    for block in reversed(_blocks.get()):
+        if not block.closed:
+            return block.setting
+    return _default
 
 
 def _make_setting(mode: str, strict: bool, accumulate: str | None) -> _Setting:

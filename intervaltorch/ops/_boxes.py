@@ -96,6 +96,20 @@ def unbounded(lower: Tensor, upper: Tensor) -> Box:
     return Box(lower, upper)
 
 
+def sides_of_zero(x: Box) -> tuple[Tensor, Tensor]:
+    """Whether a box comes to 0 from below, and whether from above: what a function with a pole at 0 has to know.
+
+    Zero is one real number, and the sign of a zero says nothing where a function is continuous. At a pole torch's
+    kernels take -0.0 for the end of the negative numbers and 0.0 for the start of the positive ones. So does a box: its
+    points are the floats from its lower to its upper end, where -0.0 is the one just below 0.0. [0.0, 1] comes to 0
+    from above only, [-1, -0.0] from below only, [-0.0, 1] and [-1, 0.0] from both sides. A box of no width, whose sign
+    is what rounding left, comes from both.
+    """
+    l, u = x
+    meets = (l <= 0) & (u >= 0)
+    return meets & (l.signbit() | (u == 0)), meets & (~u.signbit() | (l == 0))
+
+
 def decided(mask: Any, what: str) -> Any:
     """Return the plain tensor that a Boolean box equals everywhere, or refuse.
 

@@ -205,7 +205,7 @@ def exponential(rule: Rule) -> Rule:
 
 
 def argument(rule: Rule) -> Rule:
-    """The hull of the angles of a rectangle; every angle if it meets the cut along the negative half-axis."""
+    """The hull of the angles of a rectangle; every angle if it meets the cut, see `atan2`."""
 
     def enclose(input: Box) -> Box:
         real, imaginary = parts(input)

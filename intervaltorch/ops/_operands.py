@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from math import inf
 from typing import Any
@@ -11,10 +12,10 @@ import torch
 from torch import Tensor
 
 from .. import rounding
-from .._compat import anywhere, readable
+from .._compat import anywhere, behind, readable
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
-from ._boxes import as_box, untracked
+from ._boxes import as_box, unbounded, untracked
 
 Operand = Any  # Box, tensor or number
 
@@ -29,6 +30,7 @@ def widened(
     image: tuple[float, float] = (-inf, inf),
     signs: Callable[[], tuple[Tensor, Tensor]] | None = None,
     at: tuple[Tensor | None, Tensor | None] = (None, None),
+    of: tuple[Box, ...] = (),
 ) -> Box:
     """Round computed bounds outward if the mode asks.
 
@@ -37,8 +39,10 @@ def widened(
         budget: their rounding error.
         image: closed range of the function.
         signs: tells where the real values are known to be non-negative, and where non-positive; computed
-            bounds of that sign are not moved across zero.
+            bounds of that sign are not moved across zero, and a zero keeps its sign.
         at: arguments whose size enters `Budget.input` at the lower and at the upper bound.
+        of: operands of which a point at infinity, such as a mask of -inf, makes the result such a point: a bound at the
+            far infinity is then no overflow.
     """
     if not rounding.outward():
         return box
@@ -47,14 +51,75 @@ def widened(
         above, below = (box.lower >= 0) & (low < 0), (box.upper <= 0) & (high > 0)
         if not readable(low) or anywhere(above | below):  # seldom: products near 0
             nonnegative, nonpositive = signs()
-            untracked(low).masked_fill_(above & nonnegative, 0.0)
-            untracked(high).masked_fill_(below & nonpositive, 0.0)
+            for end, moved, crossed in ((box.lower, low, above & nonnegative), (box.upper, high, below & nonpositive)):
+                zero = torch.zeros_like(end).copysign_(end.detach())
+                untracked(moved).copy_(torch.where(crossed, zero, moved.detach()))
+    if of:
+        _keep_infinite_points(box, low, high, of)
     return Box(low, high)
+
+
+def _keep_infinite_points(box: Box, low: Tensor, high: Tensor, operands: tuple[Box, ...]) -> None:
+    """Undo the widening of results that are points at infinity because an operand is."""
+    far_low, far_high = box.lower == inf, box.upper == -inf
+    if readable(low) and not anywhere(far_low | far_high):
+        return
+    for x in operands:
+        if isinstance(x.lower, Tensor):
+            point = (x.lower == x.upper) & x.lower.isinf()
+            untracked(low).masked_fill_(far_low & point, inf)
+            untracked(high).masked_fill_(far_high & point, -inf)
 
 
 def rounded(lower: Tensor, upper: Tensor, budget: Budget, image: tuple[float, float] = (-inf, inf)) -> Box:
     """Round a pair of computed bounds outward if the mode asks; see `widened`."""
     return widened(Box(lower, upper), budget, image)
+
+
+# --- bounds at corners ------------------------------------------------------------------------------------------------
+
+
+def corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """The hull of a function that is monotone in each argument alone: its extremes lie at corners."""
+    ll, lu = function(x.lower, y.lower, **kwargs), function(x.lower, y.upper, **kwargs)
+    ul, uu = function(x.upper, y.lower, **kwargs), function(x.upper, y.upper, **kwargs)
+    lower = torch.minimum(torch.minimum(ll, lu), torch.minimum(ul, uu))
+    upper = torch.maximum(torch.maximum(ll, lu), torch.maximum(ul, uu))
+    return lower, upper
+
+
+def with_open_ends(function: Any, x: Box, y: Box, lower: Tensor, upper: Tensor, **kwargs: Any) -> Box:
+    """Return computed bounds of x y or x / y, without the NaN that infinite ends make in them or in their gradients.
+
+    An infinite end is no point: 0 times every point is 0, and a number divided by ever larger ones goes to 0. Nothing
+    is known only where both are points, as a box of no width at infinity is.
+    """
+    if not readable(lower):
+        return unbounded(lower, upper)
+    if not _has_nan_or_gradients_at_infinity(lower, upper):
+        return Box(lower, upper)
+    x_open, y_open = x.lower != x.upper, y.lower != y.upper
+
+    def limit(a: Tensor, b: Tensor) -> Tensor:
+        value = function(a.detach(), b.detach(), **kwargs)
+        infinite = ~value.isfinite()
+        zero = ((a.isinf() & x_open) | (b.isinf() & y_open)) & value.isnan()
+        finite = function(a.masked_fill(infinite, 1.0), b.masked_fill(infinite, 1.0), **kwargs)
+        return torch.where(infinite, value.masked_fill(zero, 0.0), finite)
+
+    return unbounded(*(bound.to(lower.dtype) for bound in corners(limit, x, y)))
+
+
+def _has_nan_or_gradients_at_infinity(lower: Tensor, upper: Tensor) -> bool:
+    if not lower.numel():
+        return False
+    least = behind(lower.detach()).amin().item()  # NaN if there is one
+    if not (lower.requires_grad or upper.requires_grad):
+        return math.isnan(least)
+    return not least > -inf or behind(upper.detach()).amax().item() == inf
+
+
+# --- operands ---------------------------------------------------------------------------------------------------------
 
 
 def operand(x: Operand, like: Operand) -> Box:

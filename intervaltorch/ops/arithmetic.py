@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, EXACT
-from ._boxes import as_box, unbounded
+from ._boxes import as_box, sides_of_zero, unbounded
 from ._complex import additive, bilinear, componentwise, modulus, quotient, unchanged
 from ._families import decreasing, increasing, piecewise_monotone, rule
-from ._operands import SUM, Operand, as_tensors, operand, operands, widened
+from ._operands import SUM, Operand, as_tensors, corners, operand, operands, widened, with_open_ends
 
 # --- sums ---------------------------------------------------------------------------------------------------
 
@@ -29,7 +30,7 @@ def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     x, y = operands(input, other)
     if alpha != 1:
         y = mul(as_tensors(y, x), alpha)
-    return widened(unbounded(x.lower + y.lower, x.upper + y.upper), SUM)
+    return widened(unbounded(x.lower + y.lower, x.upper + y.upper), SUM, of=(x, y))
 
 
 @rule(
@@ -41,7 +42,7 @@ def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     x, y = operands(input, other)
     if alpha != 1:
         y = mul(as_tensors(y, x), alpha)
-    return widened(unbounded(x.lower - y.upper, x.upper - y.lower), SUM)
+    return widened(unbounded(x.lower - y.upper, x.upper - y.lower), SUM, of=(x, y))
 
 
 @rule(
@@ -75,18 +76,24 @@ def mul(input: Operand, other: Operand) -> Box:
     x, y = operands(input, other)
     if x.lower is x.upper and y.lower is not y.upper:
         x, y = y, x
-    if y.lower is not y.upper:
-        return widened(unbounded(*corners(torch.mul, x, y)), signs=lambda: _signs(x, y))
     if isinstance(y.lower, Tensor):
-        at_l, at_u = x.lower * y.lower, x.upper * y.lower
-        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
-        return widened(unbounded(lower, upper), signs=lambda: _signs(x, y))
-    lower, upper = (x.lower, x.upper) if y.lower >= 0 else (x.upper, x.lower)
-    product = unbounded(lower * y.lower, upper * y.lower)
-    if not rounding.outward() or y.lower == 0:
+        return widened(_product(x, y), signs=lambda: _signs(x, y), of=(x, y))
+    if y.lower == 0 or not math.isfinite(y.lower):
+        return mul(x, as_tensors(y, x).lower)
+    lower, upper = (x.lower, x.upper) if y.lower > 0 else (x.upper, x.lower)
+    product = Box(lower * y.lower, upper * y.lower)
+    if not rounding.outward():
         return product
-    wide = widened(product, signs=lambda: _signs(x, y))
+    wide = widened(product, signs=lambda: _signs(x, y), of=(x, y))
     return _scaled_exactly(product, wide) if math.frexp(y.lower)[0] in (0.5, -0.5) else wide
+
+
+def _product(x: Box, y: Box) -> Box:
+    """Computed bounds of x y."""
+    if y.lower is not y.upper:
+        return with_open_ends(torch.mul, x, y, *corners(torch.mul, x, y))
+    at_l, at_u = x.lower * y.lower, x.upper * y.lower
+    return with_open_ends(torch.mul, x, y, torch.minimum(at_l, at_u), torch.maximum(at_l, at_u))
 
 
 def _scaled_exactly(product: Box, wide: Box) -> Box:
@@ -94,15 +101,6 @@ def _scaled_exactly(product: Box, wide: Box) -> Box:
     info = torch.finfo(product.lower.dtype)
     exact = [(end.abs() >= info.tiny) & (end.abs() <= info.max) for end in product]
     return Box(*(torch.where(e, end, rough) for e, end, rough in zip(exact, product, wide, strict=True)))
-
-
-def corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
-    """The hull of a function that is monotone in each argument alone: its extremes lie at corners."""
-    ll, lu = function(x.lower, y.lower, **kwargs), function(x.lower, y.upper, **kwargs)
-    ul, uu = function(x.upper, y.lower, **kwargs), function(x.upper, y.upper, **kwargs)
-    lower = torch.minimum(torch.minimum(ll, lu), torch.minimum(ul, uu))
-    upper = torch.maximum(torch.maximum(ll, lu), torch.maximum(ul, uu))
-    return lower, upper
 
 
 def _signs(x: Box, y: Box) -> tuple[Tensor, Tensor]:
@@ -144,48 +142,75 @@ def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 
     family="arithmetic", proven=True, complex=quotient,
 )  # fmt: skip
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Box:
-    """The hull of the four corner quotients; unbounded where the divisor contains 0."""
+    """The hull of the four corner quotients; a half-line where the divisor comes to 0 from one side.
+
+    It is the whole line where the divisor comes to 0 from both sides (see `sides_of_zero`), or the dividend contains 0.
+    """
     if rounding_mode not in (None, "floor", "trunc"):
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', but is {rounding_mode!r}")
     x, y = operands(input, other)
     if rounding_mode == "floor":
-        return _floored(*unbounded(*_quotient(x, y, rounding_mode="floor")))
+        return _floored(_quotient(x, y, rounding_mode="floor"))
     if rounding_mode == "trunc" and not rounding.outward():
-        return unbounded(*_quotient(x, y, rounding_mode="trunc"))
+        return _quotient(x, y, rounding_mode="trunc")
     divisor = y.lower if y.lower is y.upper and isinstance(y.lower, (int, float)) else 0
     if math.frexp(divisor)[0] in (0.5, -0.5) and 2.0**-100 < abs(divisor) < 2.0**100:
         quotient = mul(x, 1 / divisor)
     else:
-        quotient = widened(unbounded(*_quotient(x, y)), signs=lambda: _signs(x, y))
+        quotient = widened(_quotient(x, y), signs=lambda: _signs(x, y), of=(x, y))
     # Truncation is increasing, and of the quotient as torch rounds it as well as of the real one.
     return Box(*map(torch.trunc, quotient)) if rounding_mode == "trunc" else quotient
 
 
-def _quotient(x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tensor]:
-    """Computed bounds of x / y or of its rounding to an integer."""
+def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:
+    """Computed bounds of x / y or of its rounding to an integer.
+
+    Where y comes to 0 from one side and x has a sign, the quotients reach from that by the other end of y to one
+    infinity: a half-line. Where x contains 0, or y both signs, nothing is known.
+    """
     x = as_tensors(x, y)
     if y.lower is y.upper:
-        at_l, at_u = torch.div(x.lower, y.lower, **kwargs), torch.div(x.upper, y.lower, **kwargs)
-        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+        if not isinstance(y.lower, Tensor):
+            return _by_number(x, y.lower, **kwargs)
         zero = y.lower == 0
-        if not isinstance(zero, Tensor):
-            return (torch.full_like(lower, -inf), torch.full_like(upper, inf)) if zero else (lower, upper)
-    else:
-        zero = (y.lower <= 0) & (y.upper >= 0)
-        # Dividing by 1 there keeps infinite derivatives out of the backward pass.
-        lower, upper = corners(torch.div, x, Box(*(end.masked_fill(zero, 1.0) for end in y)), **kwargs)
-    return torch.where(zero, -inf, lower), torch.where(zero, inf, upper)
+        divisor = y.lower.masked_fill(zero, 1.0)
+        at_l, at_u = torch.div(x.lower, divisor, **kwargs), torch.div(x.upper, divisor, **kwargs)
+        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+        known = with_open_ends(torch.div, x, as_box(divisor), lower, upper, **kwargs)
+        return Box(torch.where(zero, -inf, known.lower), torch.where(zero, inf, known.upper))
+    zero = (y.lower <= 0) & (y.upper >= 0)
+    if readable(zero) and not anywhere(zero):
+        return with_open_ends(torch.div, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
+    below, above = sides_of_zero(y)
+    positive, negative = x.lower > 0, x.upper < 0
+    rising = (positive & above & ~below) | (negative & below & ~above)
+    falling = (positive & below & ~above) | (negative & above & ~below)
+    unknown = zero & ~(rising | falling)
+    other = torch.where(below, y.lower, y.upper)
+    # Dividing by 1 where nothing is known keeps infinite derivatives out of the backward pass.
+    dtype = torch.result_type(x.lower, y.lower)  # as torch has it for 0-d tensors, whose dimension `where` changes
+    y = Box(*(torch.where(unknown, 1.0, torch.where(rising | falling, other, end)).to(dtype) for end in y))
+    lower, upper = with_open_ends(torch.div, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
+    return Box(torch.where(unknown | falling, -inf, lower), torch.where(unknown | rising, inf, upper))
 
 
-def _floored(lower: Tensor, upper: Tensor) -> Box:
+def _by_number(x: Box, y: float, **kwargs: Any) -> Box:
+    """Computed bounds of x / y for a number y."""
+    if y == 0:
+        return Box(torch.full_like(x.lower, -inf), torch.full_like(x.upper, inf))
+    at_l, at_u = torch.div(x.lower, y, **kwargs), torch.div(x.upper, y, **kwargs)
+    return unbounded(at_l, at_u) if y > 0 else unbounded(at_u, at_l)
+
+
+def _floored(quotient: Box) -> Box:
     """Bounds of an integer from computed floors of quotients.
 
     torch computes the floor as (x - fmod(x, y)) / y, where fmod is exact, rounded to the nearest integer:
     exact below about 1 / 8 eps, and within 3 eps above. The widened bounds are moved back to integers.
     """
     if not rounding.outward():
-        return Box(lower, upper)
-    lower, upper = rounding.widen(lower, upper, rounding.arithmetic(3))
+        return quotient
+    lower, upper = rounding.widen(quotient.lower, quotient.upper, rounding.arithmetic(3))
     return Box(torch.ceil(lower), torch.floor(upper))
 
 
@@ -218,7 +243,7 @@ def rfloordiv(input: Operand, other: Operand) -> Box:
     complex=lambda _: lambda input: quotient(div)(1.0, input),
 )  # fmt: skip
 def reciprocal(input: Box) -> Box:
-    """Decreasing on either side of 0; unbounded where the box contains 0."""
+    """Decreasing on either side of 0; see `div`."""
     return div(1.0, input)
 
 

@@ -148,7 +148,7 @@ def _right_of_zero(index: int, x: Box) -> Box:
     upper = torch.maximum(torch.maximum(at_l, at_u), highest)
     if not rounding.outward():
         return Box(lower, upper)
-    largest = l.detach().rsqrt().clamp(max=1.0)  # the amplitude; J1 is less than x / 2, too
+    largest = l.detach().abs().rsqrt().clamp(max=1.0)  # the amplitude; J1 is less than x / 2, too
     size = torch.minimum(largest, u.detach()) if index == 1 else largest
     return widened(Box(lower, upper), BUDGET, IMAGES[index], at=(size, size))
 

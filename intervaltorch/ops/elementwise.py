@@ -18,8 +18,8 @@ from ..rounding import Budget
 from ._boxes import as_box, check_domain
 from ._complex import exponential, join
 from ._families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
-from ._operands import Operand, as_tensors, operand, operands, widened
-from .arithmetic import clamp, corners, mul, sub
+from ._operands import Operand, as_tensors, corners, operand, operands, widened
+from .arithmetic import clamp, mul, sub
 
 # Multiples of π above the real ones: the floats nearest to them lie below.
 PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
@@ -75,16 +75,24 @@ ANGLE = Budget(2, cuda=6)
 def atan2(input: Operand, other: Operand) -> Box:
     """Monotone along every edge of the box, so extreme at corners, unless the box meets the cut.
 
-    The cut is the negative half-axis with the origin; since the two zeros of floating point lie on either
-    side of it, a box that touches it has every angle.
+    The cut is the negative half-axis with the origin, and its angle is π. So a box with y in [0.0, 1] has its hull, up
+    to π. A box meets the cut if it has points on it and points below it, of which y = -0.0 is one as in torch.
     """
     y, x = operands(input, other)
     y, x = as_tensors(y, x), as_tensors(x, y)
     dtype = torch.result_type(y.lower, x.lower)  # as torch has it for 0-d tensors, whose dimension `where` changes
-    cut = (y.lower <= 0) & (y.upper >= 0) & (x.lower <= 0)
-    # There x = 1 in its place keeps the derivatives at the origin out of the backward pass.
-    lower, upper = corners(torch.atan2, y, Box(*(torch.where(cut, 1.0, end.to(dtype)) for end in x)))
+    cut = y.lower.signbit() & (y.upper >= 0) & x.lower.signbit()
+    # There x = 1 in its place keeps the derivatives at the origin out of the backward pass. x = 0.0 is in any box that
+    # ends at -0.0.
+    ends = (torch.where(cut, 1.0, end.to(dtype)) for end in (x.lower, x.upper + 0.0))
+    lower, upper = corners(_angle, Box(*(end.to(dtype) for end in y)), Box(*ends))
     return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), ANGLE, (-PI, PI))
+
+
+def _angle(y: Tensor, x: Tensor) -> Tensor:
+    """The angle, with gradient 0 at the origin, where it is no number."""
+    origin = (y == 0) & (x == 0)
+    return torch.atan2(y.masked_fill(origin, 0.0), torch.where(origin, torch.ones_like(x).copysign(x.detach()), x))
 
 
 @rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True, asks=True)

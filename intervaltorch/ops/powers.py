@@ -11,10 +11,10 @@ from torch import Tensor
 from .._compat import anywhere, readable
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
-from ._boxes import as_box, check_domain, hull, unbounded
+from ._boxes import as_box, check_domain, hull, sides_of_zero, unbounded
 from ._families import rule
-from ._operands import Operand, as_tensors, operand, operands, widened
-from .arithmetic import absolute, add, corners, div, mul, reciprocal, square, sub
+from ._operands import Operand, as_tensors, corners, operand, operands, widened
+from .arithmetic import absolute, add, div, mul, reciprocal, square, sub
 from .elementwise import exp, exp2, log, log1p, sqrt
 
 POWER = Budget(relative=4, cuda=18)
@@ -37,14 +37,27 @@ def power(input: Operand, exponent: Operand) -> Box:
             p = as_box(p.lower.to(x.lower.dtype))
         special = None if isinstance(p.lower, Tensor) else {2: square, 0.5: sqrt, -1: reciprocal}.get(p.lower)
         return special(x) if special else _fixed_power(x, p.lower)
-    if readable(x.lower) and not anywhere(p.lower != p.upper) and anywhere(x.lower <= 0):
-        return _fixed_power(x, p.lower)
+    # Of a fixed exponent the base may be negative; elsewhere both are positive and vary.
+    fixed = (p.lower == p.upper) & (x.lower <= 0)
+    if readable(fixed) and not anywhere(fixed):
+        return _power_at_corners(x, p)
+    dtype = torch.result_type(x.lower, p.lower)
+    varying = _power_at_corners(Box(*(end.masked_fill(fixed, 1.0) for end in x)), p)
+    given = _fixed_power(Box(*(end.masked_fill(~fixed, 1.0) for end in x)), p.lower)
+    return Box(*(torch.where(fixed, a, b).to(dtype) for a, b in zip(given, varying, strict=True)))
+
+
+def _power_at_corners(x: Box, p: Box) -> Box:
+    """The power of non-negative numbers: monotone in each argument; a base of 0 is that of the positive numbers."""
     check_domain("x**p for intervals of exponents", x, (0.0, inf))
-    return widened(unbounded(*corners(torch.pow, x, p)), POWER, (0.0, inf))
+    return widened(unbounded(*corners(torch.pow, Box(x.lower + 0.0, x.upper + 0.0), p)), POWER, (0.0, inf))
 
 
 def _fixed_power(x: Box, p: Any) -> Box:
-    """The power for a number or tensor p: monotone in |x| if p is even, else in x; falling where p is negative."""
+    """The power for a number or tensor p: monotone in |x| if p is even, else in x; falling where p is negative.
+
+    An odd negative power has a pole with different signs on its sides, see `sides_of_zero`.
+    """
     integer = (p % 1 == 0) | (abs(p) == inf)
     odd, even, negative = p % 2 == 1, integer & (p % 2 != 1), p < 0
     if integer is not True:
@@ -53,13 +66,17 @@ def _fixed_power(x: Box, p: Any) -> Box:
     size = x if even is False else absolute(x)
     base = Box(_pick(even, size.lower, x.lower), _pick(even, size.upper, x.upper))
     low, high = _pick(negative, base.upper, base.lower), _pick(negative, base.lower, base.upper)
-    if (negative & integer) is False:
+    if negative is False:
         lower, upper = torch.pow(low, p), torch.pow(high, p)
     else:
+        below, above = sides_of_zero(x)
+        meets = below | above
+        falling, rising = negative & odd & below, negative & _pick(odd, above, meets)
+        infinite = negative & (low == 0)  # at a point, where the power is not odd
         # At a pole the power of 1 in its place keeps infinite derivatives out of the backward pass.
-        pole = negative & integer & (x.lower <= 0) & (x.upper >= 0)
-        lower = torch.pow(low.masked_fill(pole & odd, 1.0), p).masked_fill(pole & odd, -inf)
-        upper = torch.pow(high.masked_fill(pole, 1.0), p).masked_fill(pole, inf)
+        lower = torch.pow(low.masked_fill(falling | infinite, 1.0), p)
+        lower = lower.masked_fill(infinite, inf).masked_fill(falling, -inf)
+        upper = torch.pow(high.masked_fill(rising, 1.0), p).masked_fill(rising, inf)
     return widened(unbounded(lower, upper), POWER, signs=lambda: (low >= 0, high <= 0))
 
 

@@ -109,7 +109,7 @@ def test_the_square_of_one_object_is_not_a_product_of_strangers():
 
 def test_division():
     x, y = box([1.0, 1.0, -1.0], [2.0, 2.0, 1.0]), box([-1.0, 0.0, 2.0], [1.0, 4.0, 4.0])
-    assert (x / y).lower.tolist() == [-inf, -inf, -0.5] and (x / y).upper.tolist() == [inf, inf, 0.5]
+    assert (x / y).lower.tolist() == [-inf, 0.25, -0.5] and (x / y).upper.tolist() == [inf, inf, 0.5]
     assert ends(1 / box(2.0, 4.0)) == (0.25, 0.5) and ends(0.1 / box(1.0, 1.0)) == (0.1, 0.1)
     assert ends(box(1.0, 2.0) / torch.tensor(-2)) == (-1, -0.5)
     assert (box([1.0], [2.0]) / torch.tensor([[1, 2], [4, -1]])).upper.tolist() == [[2, 1], [0.5, -1]]
@@ -150,7 +150,10 @@ def test_gradients_at_a_pole_are_zero():
         (-2, -1, -2, (0.25, 1)),
         (-1, 2, -2, (0.25, inf)),
         (-1, 2, -3, (-inf, inf)),
-        (0, 2, -1, (-inf, inf)),
+        (0, 2, -1, (0.5, inf)),
+        (-0.0, 2, -1, (-inf, inf)),
+        (-2, 0, -3, (-inf, inf)),
+        (-2, -0.0, -3, (-inf, -0.125)),
         (0, 4, 0.5, (0, 2)),
         (0, 4, -0.5, (0.5, inf)),
         (-1, 1, 0, (1, 1)),
