@@ -38,6 +38,7 @@ __all__ = [
     "decomposition",
     "divergence",
     "forward_mode",
+    "generator_state",
     "inside_custom_function",
     "is_aten",
     "jit_tracing",
@@ -149,6 +150,14 @@ def plain_tensors_only() -> Iterator[None]:
     """
     with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
         yield
+
+
+def generator_state() -> bytes:
+    """The state of torch's random generator, which changes with every draw; nothing while a graph is recorded."""
+    if torch.compiler.is_compiling():
+        return b""
+    with plain_tensors_only():
+        return torch.default_generator.get_state().numpy().tobytes()
 
 
 def tracing() -> bool:

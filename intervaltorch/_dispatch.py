@@ -14,9 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-from . import _compat, _scripts, _transforms, rounding
+from . import _compat, _draws, _scripts, _transforms, rounding
 from ._arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._escapes import traced
 from ._failures import check_devices, check_reading
@@ -216,6 +217,8 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
         raise unsupported(function, args, kwargs)
     if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
         raise no_place(function, args, kwargs)
+    if function is F.gumbel_softmax:
+        _draws.masked("gumbel_softmax")
     own = _methods(cls).get(function)
     if own is not None and args and isinstance(args[0], cls):
         return own(*args, **kwargs)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ._compat import tree_leaves, tree_map
+from ._draws import Draws, draws_told
 from ._scripts import hidden_errors_raised
 from ._tensor import IntervalTensor
 from .errors import GradientWarning, IntervalError
@@ -36,6 +37,10 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
     Returns:
         What the function returns: an interval tensor, or a tuple, dict, dataclass... of them.
 
+    Warns:
+        RandomnessWarning: if an op masked or selected parts of a box at random, or a module in training mode drew
+            random numbers: the bound holds for that draw.
+
     Raises:
         IntervalError: one of the library's errors, naming the submodule in which it arose.
         TypeError: if neither an argument, nor a parameter, nor the result holds an interval tensor.
@@ -52,7 +57,7 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
     owner = getattr(function, "__self__", None)  # of a method such as model.encode
     model = next((m for m in (function, owner) if isinstance(m, nn.Module)), None)
     _warn_of_scripts(model)
-    with _located_errors(model), hidden_errors_raised():
+    with draws_told() as draws, _watched(model, draws), hidden_errors_raised():
         result = function(*inputs, **kwargs)
     if not _holds_interval([inputs, kwargs, list(model.parameters()) if model else [], result]):
         raise TypeError(
@@ -168,8 +173,8 @@ def _snapshot(tree: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _located_errors(model: nn.Module | None) -> Iterator[None]:
-    """Tell errors of the library in which submodule of a model they arose.
+def _watched(model: nn.Module | None, draws: Draws | None) -> Iterator[None]:
+    """Tell errors of the library, and random draws, in which submodule of a model they arose.
 
     A hook that is called even after an error sees it first where it passes the innermost module.
     """
@@ -179,7 +184,13 @@ def _located_errors(model: nn.Module | None) -> Iterator[None]:
     titles = {module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()}
     before = sys.exc_info()[1]
 
+    def enter(module: nn.Module, args: Any) -> None:
+        if draws is not None:
+            draws.enter(titles[module], module.training)
+
     def locate(module: nn.Module, args: Any, output: Any) -> None:
+        if draws is not None:
+            draws.leave()
         error = sys.exc_info()[1]
         if error is before:
             return
@@ -191,5 +202,6 @@ def _located_errors(model: nn.Module | None) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         for module in titles:
             if not isinstance(module, torch.jit.ScriptModule):
+                stack.callback(module.register_forward_pre_hook(enter).remove)
                 stack.callback(module.register_forward_hook(locate, always_call=True).remove)
         yield

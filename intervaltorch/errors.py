@@ -8,6 +8,7 @@ __all__ = [
     "EscapeError",
     "GradientWarning",
     "IntervalError",
+    "RandomnessWarning",
     "RegistrationError",
     "UndecidedError",
     "UnprovenOpError",
@@ -77,3 +78,7 @@ class RegistrationError(IntervalError, ValueError):
 
 class GradientWarning(UserWarning):
     """Bounds are right, but no gradient flows through this operation."""
+
+
+class RandomnessWarning(UserWarning):
+    """A bound holds for one random draw only: a model that is still in training mode, or a random mask."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .. import rounding
+from .. import _draws, rounding
 from .._registry import Box
 from ._boxes import check_domain
 from ._families import rule
@@ -23,6 +23,7 @@ def _masked(function: Any, input: Box, p: float, train: bool) -> Box:
     kept = function(torch.ones_like(input.lower.detach()), p, True) != 0
     if p == 1:
         return Box(torch.zeros_like(input.lower), torch.zeros_like(input.upper))
+    _draws.masked("dropout")
     scaled = div(input, 1 - p)
     return Box(torch.where(kept, scaled.lower, 0.0), torch.where(kept, scaled.upper, 0.0))
 
@@ -54,6 +55,8 @@ def bernoulli(input: Box, p: float | None = None, *, generator: Any = None) -> A
         DomainError: if some entries cannot be probabilities.
     """
     lower, upper = input
+    if generator is None:
+        _draws.masked("bernoulli")
     if p is not None:  # which takes only the shape of the box
         return torch.bernoulli(torch.empty_like(lower), p, generator=generator)
     check_domain("bernoulli", input, (0.0, 1.0))
@@ -73,6 +76,7 @@ def _alpha_masked(function: Any, input: Box, p: float, train: bool) -> Box:
     at_zero = function(torch.zeros_like(input.lower.detach()), p, True)
     if p == 1:
         return Box(at_zero, at_zero.clone())
+    _draws.masked("alpha_dropout")
     scale = 1 / math.sqrt((_ALPHA**2 * p + 1) * (1 - p))
     # At 0 the kept entries give a α p > 0, the others a α (p - 1) < 0.
     kept = at_zero > 0

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from .. import _draws
 from .._registry import Box, Op, add_op, spelled, spellings
 from ..errors import EscapeError
 from ..rounding import EXACT
@@ -20,6 +21,12 @@ def _ask(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function(*map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
 
 
+def _noise(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Draw noise in the shape of the lower bound."""
+    _draws.noise()
+    return _ask(function, *args, **kwargs)
+
+
 def _draw(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     """Fill with random numbers: one draw, and so a point.
 
@@ -28,11 +35,19 @@ def _draw(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     """
     if any(isinstance(value, Box) for value in (*args, *kwargs.values())):
         raise TypeError("the parameters of a random draw are points; write mean + std * torch.randn_like(std)")
+    name = function.__name__
+    if name in _SELECTING and kwargs.get("generator") is None:
+        _draws.masked(name)
+    elif name == "normal_":
+        _draws.noise()
     like = as_box(input).lower
     return function(torch.empty_like(like), *args, **kwargs)
 
 
-def point(*names: Any) -> None:
+_SELECTING = {"bernoulli_", "geometric_", "random_"}
+
+
+def point(*names: Any, ask: Any = _ask) -> None:
     """Register functions that read only metadata."""
     for name in names:
         functions = spellings(name) if isinstance(name, str) else [name]
@@ -41,21 +56,23 @@ def point(*names: Any) -> None:
             title,
             "",
             "metadata",
-            functools.partial(_ask, functions[0]),
+            functools.partial(ask, functions[0]),
             functions[0],
             budget=EXACT,
             proven=True,
             complex=unchanged,
         )
-        add_op(op, functions, enclose_by=lambda function: functools.partial(_ask, function))
+        add_op(op, functions, enclose_by=lambda function: functools.partial(ask, function))
 
 
 point(
     "stride", "storage_offset", "is_contiguous", "is_floating_point", "is_complex", "is_signed", "is_same_size",
     "is_conj", "is_neg", "is_inference", "get_device", "element_size", "nelement", "ndimension", "is_pinned",
-    "dim_order", "result_type", "numel", "sym_size", "sym_numel", "sym_stride", "size", "rand_like", "randn_like",
+    "dim_order", "result_type", "numel", "sym_size", "sym_numel", "sym_stride", "size", "rand_like",
     "randint_like", "is_shared", "_is_view", "dense_dim", "sparse_dim",
 )  # fmt: skip
+
+point("randn_like", ask=_noise)
 
 for _name in (
     "normal_",
