@@ -73,8 +73,10 @@ def ordered(lower: Tensor, upper: Tensor) -> Box:
     """
     if outward():
         return Box(lower, upper)
-    apart = lower > upper
-    return Box(torch.where(apart, _moved(lower, upper), lower), torch.where(apart, _moved(upper, lower), upper))
+    crossed = lower > upper
+    if readable(lower) and not anywhere(crossed):
+        return Box(lower, upper)
+    return Box(torch.where(crossed, _moved(lower, upper), lower), torch.where(crossed, _moved(upper, lower), upper))
 
 
 def _moved(x: Tensor, to: Tensor) -> Tensor:

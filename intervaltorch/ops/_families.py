@@ -16,8 +16,8 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import Box, Op, add_op, spelled, spellings
-from ..rounding import EXACT, Budget
-from ._boxes import both, check_domain, lower_of, map_boxes, unbounded, upper_of
+from ..rounding import CORRECTLY_ROUNDED, EXACT, Budget
+from ._boxes import both, check_domain, lower_of, map_boxes, ordered, unbounded, upper_of
 from ._complex import unchanged
 
 inf = math.inf
@@ -122,10 +122,12 @@ def monotone(
     def finish(lower: Tensor, upper: Tensor, ends: Any) -> Box:
         if may_be_nan:
             unbounded(lower, upper)
-        if budget is not EXACT and rounding.outward():
-            known = rounding.claim(name, budget)
-            lower, upper = rounding.widen(lower, upper, known, image, _size(ends[0], known), _size(ends[1], known))
-        return Box(lower, upper)
+        if budget is EXACT:
+            return Box(lower, upper)
+        if not rounding.outward():
+            return Box(lower, upper) if budget is CORRECTLY_ROUNDED else ordered(lower, upper)
+        known = rounding.claim(name, budget)
+        return Box(*rounding.widen(lower, upper, known, image, _size(ends[0], known), _size(ends[1], known)))
 
     enclose.__name__ = name
     _enter(
@@ -239,6 +241,8 @@ def spanned(
     bends = curvature if len(pulled) == 1 else None
     lower = pulled[0] if bends == "convex" else functools.reduce(torch.minimum, pulled, torch.minimum(at_l, at_u))
     upper = pulled[0] if bends == "concave" else functools.reduce(torch.maximum, pulled, torch.maximum(at_l, at_u))
+    if bends and budget not in (EXACT, CORRECTLY_ROUNDED):
+        lower, upper = ordered(lower, upper)
     if budget is not EXACT and rounding.outward():
         known = rounding.claim(name, budget)
         size = torch.maximum(l.detach().abs(), u.detach().abs()) if known.input else None

@@ -15,7 +15,7 @@ from .. import rounding
 from .._compat import anywhere, behind, readable
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
-from ._boxes import as_box, unbounded, untracked
+from ._boxes import as_box, ordered, unbounded, untracked
 
 Operand = Any  # Box, tensor or number
 
@@ -35,7 +35,7 @@ def widened(
     """Round computed bounds outward if the mode asks.
 
     Args:
-        box: computed bounds, fresh.
+        box: computed bounds, fresh. Where they err by more than a correct rounding, nearest mode puts them in order.
         budget: their rounding error.
         image: closed range of the function.
         signs: tells where the real values are known to be non-negative, and where non-positive; computed
@@ -45,7 +45,7 @@ def widened(
             far infinity is then no overflow.
     """
     if not rounding.outward():
-        return box
+        return box if budget in (CORRECTLY_ROUNDED, SUM) else ordered(*box)
     low, high = rounding.widen(box.lower, box.upper, budget, image, *at)
     if signs is not None:
         above, below = (box.lower >= 0) & (low < 0), (box.upper <= 0) & (high > 0)

@@ -19,7 +19,7 @@ from .._compat import anywhere, readable
 from .._registry import Box
 from ..errors import DomainError, UnsupportedOpError
 from ..rounding import Budget
-from ._boxes import check_domain
+from ._boxes import check_domain, ordered
 from ._families import rule
 from ._operands import Operand, as_tensors, operands, widened
 
@@ -187,7 +187,7 @@ def zeta(input: Operand, other: Operand) -> Box:
     lower = torch.where((y.upper >= 1) | (x.lower == x.upper), _zeta(x.upper, y.upper), split)
     upper = torch.maximum(_zeta(x.lower, y.lower), _zeta(x.upper, y.lower))
     if not rounding.outward():
-        return Box(lower, upper)
+        return ordered(lower, upper)
     # The rounding of y + k changes the power by x eps/2 of itself, and the sum that overflows may be finite.
     lower = torch.where(y.upper > 0, lower.clamp(max=torch.finfo(lower.dtype).max / 4), lower)
     return widened(

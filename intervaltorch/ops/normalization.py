@@ -25,7 +25,7 @@ from .. import rounding
 from .._registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ..rounding import arithmetic
-from ._boxes import as_box, untracked
+from ._boxes import as_box, ordered, untracked
 from ._families import rule
 from .arithmetic import add, mul, sub
 from .moments import deviations, var
@@ -51,7 +51,7 @@ def clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
     """Cut to [-limit, limit]; a quotient 0/0 says nothing more."""
     if rounding.outward():
         limit = rounding.neighbour(limit if limit.is_integer() else math.nextafter(limit, inf), lower.dtype, inf)
-    return Box(lower.nan_to_num(nan=-limit).clamp(-limit, limit), upper.nan_to_num(nan=limit).clamp(-limit, limit))
+    return ordered(lower.nan_to_num(nan=-limit).clamp(-limit, limit), upper.nan_to_num(nan=limit).clamp(-limit, limit))
 
 
 def quotients(x: Box, least: Divisor, most: Divisor, limit: float) -> Box:

@@ -212,7 +212,7 @@ def _degrees(name: str, n: Any, least: Tensor, most: Tensor) -> list[int]:
     else:
         limit = HIGHEST + 1  # infinite degrees are refused, too
         span = range(int(least.clamp(max=limit).min()), int(most.clamp(max=limit).max()) + 1)
-        values = [value for value in span if bool(((least <= value) & (value <= most)).any())]
+        values = [value for value in span if value == limit or bool(((least <= value) & (value <= most)).any())]
     if values[-1] > HIGHEST:
         raise UnsupportedOpError(
             f"no interval rule for {name} of a degree above {HIGHEST}",

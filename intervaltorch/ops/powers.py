@@ -11,7 +11,7 @@ from torch import Tensor
 from .._compat import anywhere, readable
 from .._registry import Box
 from ..rounding import CORRECTLY_ROUNDED, Budget
-from ._boxes import as_box, check_domain, hull, sides_of_zero, unbounded
+from ._boxes import as_box, check_domain, hull, ordered, sides_of_zero, unbounded
 from ._families import rule
 from ._operands import Operand, as_tensors, corners, operand, operands, widened
 from .arithmetic import absolute, add, div, mul, reciprocal, square, sub
@@ -163,7 +163,7 @@ def _by_ends(function: Any, input: Operand, other: Operand) -> Box:
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
     at_l, at_u = (function(as_box(a), as_box(b)) for a, b in zip(x, y, strict=True))
-    return Box(at_l.lower, at_u.upper)
+    return ordered(at_l.lower, at_u.upper)
 
 
 def _largest(x: Box, y: Box) -> Box:

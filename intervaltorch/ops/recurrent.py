@@ -23,7 +23,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._registry import OPS, Box
-from ._boxes import as_box, both, lower_of, map_boxes, unbounded, untracked, upper_of
+from ._boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, untracked, upper_of
 from ._families import rule
 from ._operands import operand, widened
 from .affine import linear
@@ -92,7 +92,7 @@ def _between(z: Box, n: Box, h: Box) -> Box:
     upper = (1 - at_most) * n.upper + at_most * h.upper
     box = unbounded(lower, upper)
     if not rounding.outward():
-        return box
+        return ordered(*box)
     with torch.no_grad():
         sizes = [torch.maximum(a.abs(), b.abs()) for a, b in zip(n, h, strict=True)]
         least, greatest = torch.minimum(n.lower, h.lower), torch.maximum(n.upper, h.upper)

@@ -19,6 +19,7 @@ from .._compat import anywhere
 from .._registry import Box
 from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
+from ._boxes import ordered
 from ._complex import componentwise
 from ._families import increasing, rule
 from .affine import finite, in_double
@@ -209,7 +210,7 @@ def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
         error = rounding.gamma(2 * (n + 2), lower.dtype) + info.eps * (8 + 4 * math.log(max(1, n)))
         budget = rounding.arithmetic(1, absolute=1 + error / info.tiny)
         lower, upper = below(lower, budget), above(upper, budget)
-    return Box(lower, upper)
+    return ordered(lower, upper)
 
 
 increasing("logcumsumexp", formula=r"\log \sum_{j \le i} e^{x_j}")

@@ -21,7 +21,7 @@ from .._compat import anywhere, readable
 from .._registry import Box
 from ..errors import DomainError
 from ..rounding import Budget
-from ._boxes import share, untracked
+from ._boxes import ordered, share, untracked
 from ._families import rule
 from .reductions import floating
 
@@ -127,7 +127,7 @@ def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x
         lower, upper = rounding.widen(lower, upper, Budget(relative=6, cuda=8), image)
         lower = torch.where(odds[0] == inf, image[1], lower)
         upper = torch.where(odds[1] == -inf, image[0], upper)
-    return Box(lower, upper)
+    return ordered(lower, upper)
 
 
 @rule(
