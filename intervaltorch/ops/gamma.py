@@ -75,11 +75,12 @@ def _infinite_at_poles(x: Tensor) -> Tensor:
 def digamma(input: Box) -> Box:
     """The hull, but boxes that end at a pole, or reach below -10^4, get the whole line as those that contain one.
 
-    Increasing for x > 0 and between two poles. A relative budget is of no use at its roots, the first at 1.46163...
+    Increasing for x > 0 and between two poles. A relative budget is of no use at its roots, the last at 1.46163...;
+    beyond 2 the value exceeds 0.42.
     """
 
     def enclose(x: Box) -> Box:
-        return widened(Box(*map(_digamma, x)), Budget(8, input=32), at=(x.lower, x.upper))
+        return widened(Box(*map(_digamma, x)), Budget(8, input=32), at=(x.lower.clamp(max=2), x.upper.clamp(max=2)))
 
     return _off_the_poles(input, enclose)
 
@@ -197,17 +198,36 @@ def zeta(input: Operand, other: Operand) -> Box:
 
 @torch.no_grad()
 def _power_error(x: Box, y: Tensor) -> Tensor:
-    """A bound x y on the error of a sum y of powers to the -x, in units of eps; infinite where x eps is not small."""
-    info = torch.finfo(y.dtype)
-    return torch.where(x.upper * info.eps < 0.5, (x.upper * y).clamp(max=info.max), inf)
+    """A bound x y on the error of a sum y of powers to the -x, in units of eps; one power alone has none."""
+    return (x.upper.clamp(max=ONE_POWER) * y).clamp(max=torch.finfo(y.dtype).max)
+
+
+ONE_POWER = 2048.0
+"""From this exponent on the first term is the sum. The others are at most 2^-2046 in all where y >= 1, and 2^-2046 of
+the first where y < 1: both less than the smallest normal number."""
 
 
 def _zeta(x: Tensor, y: Tensor) -> Tensor:
-    """Hurwitz's zeta function with its limits at infinity, where torch gives NaN."""
-    far = (x == inf) | (y == inf)
-    value = torch.special.zeta(torch.where(far, 2.0, x), torch.where(far, 1.0, y))
+    """Hurwitz's zeta function; torch's kernel gives NaN for large x, and 0 for large y."""
+    x, y = torch.broadcast_tensors(x, y)
+    infinite = (x == inf) | (y == inf)
+    power, late = (x > ONE_POWER) & ~infinite, (x <= ONE_POWER) & (y > 1e8) & ~infinite
+    own = infinite | power | late
+    value = torch.special.zeta(x.masked_fill(own, 2.0), y.masked_fill(own, 1.0))
+    value = torch.where(power, y.masked_fill(~power, 1.0) ** -x.masked_fill(~power, 1.0), value)
+    value = torch.where(late, _late_zeta(x.masked_fill(~late, 2.0), y.masked_fill(~late, 1.0)), value)
     limit = torch.where((y < 1) & (x > 1), inf, torch.where((y == 1) & (x > 1), 1.0, 0.0)).to(value.dtype)
-    return torch.where(far, torch.where(x == 1, inf, limit), value)
+    return torch.where(infinite, torch.where(x == 1, inf, limit), value)
+
+
+def _late_zeta(x: Tensor, y: Tensor) -> Tensor:
+    r"""Three terms of the Euler-Maclaurin sum, $y^{1-x} (1/(x-1) + 1/2y + x/12y^2)$, for y > 10^8 and x <= 2048.
+
+    The error is less than the next one, 10^-21 of the first. 1 - x is exact up to 2; beyond, the power is made of two
+    which do not underflow before it.
+    """
+    near, half = y ** (1 - x.clamp(max=2)), y ** (-x.clamp(min=2) / 2)
+    return torch.where(x <= 2, near, half * y * half) * (1 / (x - 1) + (0.5 + x / y / 12) / y)
 
 
 @rule("polygamma", formula=r"\psi^{(n)}(x)", family="gamma", proven=True, sharp=False)
@@ -248,8 +268,8 @@ def polygamma(n: Any = None, input: Any = None, *, self: Any = None, x: Any = No
 def igamma(input: Operand, other: Operand) -> Box:
     """Falls with a and grows with x."""
     a, x = _shape_and_argument("igamma", input, other)
-    ends = _regularised(torch.igamma, a.upper, x.lower, 0.0), _regularised(torch.igamma, a.lower, x.upper, 1.0)
-    return widened(Box(*ends), Budget(input=1), (0.0, 1.0), at=_errors(ends, (a.upper, a.lower), 0.0))
+    ends = _lower_part(a.upper, x.lower, 0.0), _lower_part(a.lower, x.upper, 1.0)
+    return widened(Box(*ends), Budget(input=1), (0.0, 1.0), at=_errors(ends, (a.upper, a.lower), x, 0.0))
 
 
 @rule(
@@ -258,8 +278,10 @@ def igamma(input: Operand, other: Operand) -> Box:
 def igammac(input: Operand, other: Operand) -> Box:
     """Grows with a and falls with x."""
     a, x = _shape_and_argument("igammac", input, other)
-    ends = _regularised(torch.igammac, a.lower, x.upper, 0.0), _regularised(torch.igammac, a.upper, x.lower, 1.0)
-    return widened(Box(*ends), Budget(input=1), (0.0, 1.0), at=_errors(ends, (a.lower, a.upper), 1.0))
+    ends = _upper_part(a.lower, x.upper, 0.0), _upper_part(a.upper, x.lower, 1.0)
+    return widened(
+        Box(*ends), Budget(input=1), (0.0, 1.0), at=_errors(ends, (a.lower, a.upper), Box(x.upper, x.lower), 1.0)
+    )
 
 
 def _shape_and_argument(name: str, input: Operand, other: Operand) -> tuple[Box, Box]:
@@ -276,27 +298,68 @@ def _shape_and_argument(name: str, input: Operand, other: Operand) -> tuple[Box,
     return a, x
 
 
-def _regularised(function: Callable[[Tensor, Tensor], Tensor], a: Tensor, x: Tensor, limit: float) -> Tensor:
-    """A value, and where both arguments are infinite and everything is possible the given limit."""
+def _lower_part(a: Tensor, x: Tensor, unknown: float) -> Tensor:
+    return _regularised(torch.igamma, torch.exp, a, x, (0.0, 1.0), unknown)
+
+
+def _upper_part(a: Tensor, x: Tensor, unknown: float) -> Tensor:
+    return _regularised(torch.igammac, lambda t: -torch.expm1(t), a, x, (1.0, 0.0), unknown)
+
+
+def _regularised(
+    kernel: Callable[[Tensor, Tensor], Tensor], near: Callable[[Tensor], Tensor], a: Tensor, x: Tensor,
+    limits: tuple[float, float], unknown: float,
+) -> Tensor:  # fmt: skip
+    r"""A value of P or Q = 1 - P; torch's kernel only where it is right, as it is not for subnormal and huge arguments.
+
+    - For x < eps/4 the first term of its series is P, up to eps/4 of itself: $x^a / \Gamma(a + 1)$.
+    - For a < eps² and larger x it follows from that of a = eps², since $Q(a, x) / a$ is all but constant there, and less
+      than 80.
+    - For x > 4a + 1000, and for a > 10^6 outside [a/2, 2a], it is a limit: the smaller of P and Q is at most
+      $(e x / a)^a e^{-x}$, Chernoff's bound, which is less than the smallest normal number.
+    - Else, for a > 10^6, it may be anything (see `_errors`); where torch gives NaN it is `unknown`.
+
+    Args:
+        kernel: torch's function.
+        near: makes the value of the logarithm of that first term.
+        a: the shape.
+        x: the argument.
+        limits: the values for small and for large x.
+        unknown: the value where nothing is known.
+    """
+    eps = torch.finfo(x.dtype).eps
+    small, large = x < eps / 4, (x > 4 * a + 1000) | ((a > 1e6) & (x > 2 * a))
+    none = (a > 1e6) & (x < a / 2)
     both = (a == inf) & (x == inf)
-    return torch.where(both, limit, function(torch.where(both, 1.0, a), torch.where(both, 1.0, x)))
+    shape, argument = a.clamp(min=eps * eps), torch.where(small | large | none | both, 1.0, x)
+    value = kernel(torch.where(large | none | both, 1.0, shape), argument).nan_to_num(nan=unknown)
+    if kernel is torch.igammac:
+        value = value * (a / shape)
+    tiny = (x > 0) & small
+    first = near(a.clamp(max=1e6) * torch.log(torch.where(tiny, x, 1.0)) - torch.lgamma(1 + a.clamp(max=1e6)))
+    value = torch.where(tiny, first, torch.where(x == 0, torch.where(a > 0, limits[0], limits[1]), value))
+    value = torch.where(large | (a == 0), limits[1], torch.where(none, limits[0], value))
+    return torch.where(both, unknown, value).clamp(0, 1).to(x.dtype)
 
 
 @torch.no_grad()
-def _errors(ends: tuple[Tensor, Tensor], shapes: tuple[Tensor, Tensor], small: float) -> tuple[Tensor, Tensor]:
+def _errors(
+    ends: tuple[Tensor, Tensor], shapes: tuple[Tensor, Tensor], arguments: Box, small: float
+) -> tuple[Tensor, Tensor]:
     """Errors of torch's incomplete gamma functions in units of eps.
 
     They are absolute, by measurement at 10^7 points up to 54 for a <= 20, and up to 0.3 √a from there in float32. In
     float64 torch's expansion for large a is good to nine digits only, 1.9 million eps. For `small` <= a <= 20 the
     relative error, at most 60 + 1.5 |log y| eps, says more about small values y. Beyond a = 10^6, where nothing was
-    measured, every value is possible.
+    measured, every value is possible unless it is a limit.
     """
 
-    def error(y: Tensor, a: Tensor) -> Tensor:
+    def error(y: Tensor, a: Tensor, x: Tensor) -> Tensor:
         large = 4e6 if y.dtype is torch.float64 else 64 + a.sqrt()
         relative = y * (128 - 4 * torch.log(y.clamp(torch.finfo(y.dtype).tiny, 1.0)))
         bound = torch.where(a <= 20, 128.0, large)
         bound = torch.where((a >= small) & (a <= 20), torch.minimum(bound, relative), bound)
-        return torch.where(a > 1e6, 1 / torch.finfo(y.dtype).eps, bound).to(y.dtype)
+        unknown = (a > 1e6) & (x >= a / 2) & (x <= 2 * a)
+        return torch.where(unknown, 1 / torch.finfo(y.dtype).eps, torch.where(a > 1e6, 0.0, bound)).to(y.dtype)
 
-    return error(ends[0], shapes[0]), error(ends[1], shapes[1])
+    return error(ends[0], shapes[0], arguments.lower), error(ends[1], shapes[1], arguments.upper)
