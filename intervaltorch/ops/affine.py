@@ -5,10 +5,10 @@ effectiveness of interval bound propagation*, eq. 6), which is the hull for a fi
 by `_two_boxes`: the hull where, of each two factors, one keeps its sign.
 
 Outward, with n products to a sum and $G = \gamma_{n+5}$: the computed centre errs by at most
-$\gamma_{n+1}(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$,
-which also reaches both ends from a rounded midpoint, and the
-bias radius $G|b|$ account for it; the radius product errs relatively by at most G, and n products of at most `tiny`
-underflow. The proof is in the documentation, *Rounding and the guarantee*; the steps named here are its steps.
+$\gamma_{n+1}(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$, which also reaches both ends from
+a rounded midpoint, and the bias radius $G|b|$ account for it, and for the rounding of the ends; the radius product errs
+relatively by at most $\gamma_{n+20}$; and what underflows is less than `_FLOOR`. The proof is in the documentation,
+*Rounding and the guarantee*; the steps named here are its steps.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
     if isinstance(x, Box) and isinstance(weight, Box):
         weight = _unless_point(weight)
         x = _unless_point(x) if isinstance(weight, Box) else x
-    growth = rounding.gamma(terms + 5, dtype) if rounding.outward() else None
-    factors = 1
-    floor = (2 * terms + 4) * torch.finfo(dtype).tiny if growth is not None else 0.0
+    boxes = isinstance(x, Box) + isinstance(weight, Box)
+    growth = rounding.gamma(terms + (5 if boxes == 1 else 9), dtype) if rounding.outward() else None
+    floor = _FLOOR * torch.finfo(dtype).tiny if growth is not None else 0.0
     bias_centre, bias_radius = _bias(bias, growth, floor)
     if not isinstance(weight, Box):
         x_centre, x_radius = _centre_and_radius(x, growth)
@@ -73,9 +73,11 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         radius = product(x.abs(), w_radius, bias_radius)
     else:
         centre, radius = _two_boxes(product, x, weight, (bias_centre, bias_radius), growth)
-        factors = 2
     if growth is not None:
-        _cover_rounding(centre, radius, growth, floor if bias is None else 0.0, factors)
+        factor = (1 + rounding.gamma(terms + 20, dtype)) ** boxes
+        error = untracked(radius).mul_(factor)
+        if bias is None:
+            error.add_(floor)
     return finite(centre - radius, centre + radius)
 
 
@@ -91,8 +93,8 @@ def _two_boxes(
     (Rump 2012, *Fast interval matrix multiplication*, Numerical Algorithms 61). Both ends are attained unless 0 is
     inside both intervals; then the result is at most 4 - 2√2 = 1.18 times as wide as the hull.
     """
-    few_roundings = None if growth is None else rounding.gamma(3, x.lower.dtype)
-    (x_centre, x_radius), (w_centre, w_radius) = (_centre_and_radius(box, few_roundings) for box in (x, weight))
+    none = None if growth is None else 0.0  # the rounding of midpoints is paid for like that of products
+    (x_centre, x_radius), (w_centre, w_radius) = (_centre_and_radius(box, none) for box in (x, weight))
     x_cut, w_cut = (torch.clamp(c, -r, r) for c, r in ((x_centre, x_radius), (w_centre, w_radius)))
     enlarged = w_radius
     if growth is not None:  # pays for the rounding of the first product; that of the second is relative to the radius
@@ -103,6 +105,10 @@ def _two_boxes(
     return centre, radius + product(x_radius - x_cut.abs(), w_cut.abs(), None)
 
 
+_FLOOR = 16
+"""In units of `tiny`. The underflow of m products, u·tiny each, adds up to less than m/2n, as n u < 1/2; steps 4 and 6
+count 7n and 28n of them."""
+
 _SHORT = 1024
 """Up to this number of products to a sum, their float32 rounding adds less than 7e-5 of itself to a radius."""
 
@@ -112,18 +118,17 @@ def _mixed(product: Product, x: Box, weight: Tensor, bias: Tensor | None, terms:
 
     As `affine`, with γ of float64 for the centre and of float32 for the radius, which is rounded up to float32.
     """
-    single, double = torch.finfo(torch.float32), torch.finfo(torch.float64)
+    tiny = torch.finfo(torch.float32).tiny
     growth = rounding.gamma(terms + 5, torch.float64)
     x_centre, reach = _centre_and_radius(in_double(x), growth)
     x_radius = reach.float()
-    untracked(x_radius).mul_(1 + 2 * single.eps).add_(single.tiny)
-    floor = (2 * terms + 4) * single.tiny
+    untracked(x_radius).add_(tiny)
     centre = product(x_centre, weight.double(), in_double(bias))
-    radius = product(x_radius, weight.abs(), _bias(bias, growth, floor)[1]).double()
-    factor = (1 + rounding.gamma(terms + 5, torch.float32)) * (1 + 64 * single.eps)
-    error = untracked(radius).mul_(factor).add_(untracked(centre).abs(), alpha=2 * double.eps)
+    radius = product(x_radius, weight.abs(), _bias(bias, growth, _FLOOR * tiny)[1]).double()
+    factor = 1 + rounding.gamma(terms + 20, torch.float32)
+    error = untracked(radius).mul_(factor)
     if bias is None:
-        error.add_(floor)
+        error.add_(_FLOOR * tiny)
     return finite(centre - radius, centre + radius)
 
 
@@ -156,8 +161,8 @@ def _dtype(x: Any) -> torch.dtype:
 def _centre_and_radius(x: Box, growth: float | None) -> tuple[Tensor, Tensor]:
     """Some centre of x, and a radius around it.
 
-    Outward (`growth` given) the radius reaches both ends and `growth`·|centre| further, once it is multiplied by
-    1 + 16 eps, which is left to `_cover_rounding`. That enlargement is a constant for autograd.
+    Outward (`growth` given) the radius reaches both ends, but for 3u|centre| and relative errors of a few u, and
+    `growth`·|centre| further. That enlargement is a constant for autograd.
     """
     centre = torch.lerp(x.lower, x.upper, 0.5)
     radius = x.upper - centre
@@ -176,15 +181,6 @@ def _bias(bias: Any, growth: float | None, floor: float) -> tuple[Any, Any]:
     if bias is None or growth is None:
         return bias, None
     return bias, bias.detach().abs().mul_(growth).add_(floor)
-
-
-def _cover_rounding(centre: Tensor, radius: Tensor, growth: float, floor: float, factors: int) -> None:
-    """Enlarge a computed radius by the rounding of its own products, of as many boxes, and of `centre ± radius`."""
-    eps = torch.finfo(radius.dtype).eps
-    factor = ((1 + growth) * (1 + 64 * eps)) ** factors
-    error = untracked(radius).mul_(factor).add_(untracked(centre).abs(), alpha=2 * eps)
-    if floor:
-        error.add_(floor)
 
 
 def size_of(x: Any, dim: int) -> int:
