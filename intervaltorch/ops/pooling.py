@@ -22,6 +22,7 @@ from .._undecided import Undecided
 from ..rounding import EXACT
 from ._families import rule, structural
 from .affine import finite, in_double
+from .reductions import sum_growth
 
 # --- means --------------------------------------------------------------------------------------------------
 
@@ -43,10 +44,7 @@ def summed(function: Callable[..., Tensor], low: tuple, high: tuple, terms: int 
     if rounding.outward():
         info = torch.finfo(lower.dtype)
         count = terms if isinstance(terms, int) else terms()
-        # n - 1 sums, a division and its rounded divisor; the sum of |x| commits the same errors, and so do `±
-        # error`.
-        growth = rounding.gamma(count + 2, lower.dtype)
-        factor = (growth + 2 * info.eps) * (1 + 8 * (growth + info.eps))
+        factor = sum_growth(count, lower.dtype)
         with torch.no_grad():
             low_error, high_error = (
                 function(*[x.abs() for x in ends]).mul_(factor).add_(4 * info.tiny) for ends in (low, high)

@@ -64,6 +64,17 @@ def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
 # --- sums -------------------------------------------------------------------------------------------------------------
 
 
+def sum_growth(n: int, dtype: torch.dtype) -> float:
+    r"""The error of a sum or mean of n entries and of its rounding to a bound, relative to the computed sum of sizes.
+
+    The n - 1 sums and the two roundings of a division err by $\gamma_{n+1}$ of the real sum of sizes, the bound by u
+    more. That real sum exceeds the computed one by a factor $1/(1 - \gamma_{n+1})$ at most. Three more roundings are
+    left for the arithmetic of the error itself.
+    """
+    growth = rounding.gamma(n + 5, dtype)
+    return growth / (1 - growth)
+
+
 def summed(function: Callable[[Tensor], Tensor], x: Box, terms: int) -> Box:
     """Bound a linear function that adds up to `terms` entries, all with the same non-negative weight."""
     dtype = x.lower.dtype
@@ -72,7 +83,7 @@ def summed(function: Callable[[Tensor], Tensor], x: Box, terms: int) -> Box:
         return Box(*rounding.cast(wide.lower, wide.upper, dtype))
     lower, upper = finite(function(x.lower), function(x.upper))
     if rounding.outward():
-        growth = rounding.gamma(terms + 2, lower.dtype)
+        growth = sum_growth(terms, lower.dtype)
         upper = -_sum_below(function, -x.upper, -upper, growth)
         lower = _sum_below(function, x.lower, lower, growth)
     return Box(lower, upper)
@@ -82,8 +93,7 @@ def _sum_below(function: Callable[[Tensor], Tensor], x: Tensor, total: Tensor, g
     """Move a computed sum down by its error; a sum of non-negative terms stays non-negative."""
     info = torch.finfo(total.dtype)
     with torch.no_grad():
-        size = function(x.abs()) * (growth * (1 + growth) * (1 + 8 * info.eps))
-        error = size + total.abs() * (info.eps * (1 + 8 * info.eps)) + 4 * info.tiny
+        error = function(x.abs()) * growth + 4 * info.tiny
         # Ones are counted, because a mean of the negative terms themselves may underflow to zero.
         least = torch.where(function((x < 0).to(x.dtype)) == 0, 0.0, -inf)
     lower = rounding.down(total, error)
