@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import mpmath
 import pytest
 import torch
 import torch.nn.functional as F
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
+from intervaltorch._registry import Box
+from intervaltorch.ops import attention
 
 DTYPES = [torch.float32, torch.float64]
 N, EDGE, COUNT = 4096, 64, 24
@@ -267,3 +270,88 @@ def test_squares_of_a_norm_that_underflow(n, dtype):
     with it.rounding("outward"):
         y = torch.linalg.vector_norm(thin(x))
     assert Fraction(y.lower.item()) ** 2 <= n * Fraction(x[0].item()) ** 2 <= Fraction(y.upper.item()) ** 2
+
+
+# --- terms of softmax and attention -----------------------------------------------------------------------------------
+
+
+def exact_softmax(row: list[float]) -> list:
+    with mpmath.workdps(60):
+        powers = [mpmath.exp(mpmath.mpf(v)) for v in row]
+        total = mpmath.fsum(powers)
+        return [p / total for p in powers], [mpmath.log(p / total) for p in powers]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("others", [1, 2, 3, 50])
+def test_log_odds_of_small_probabilities(others, dtype):
+    """Far below the largest entry, half an ulp of each difference is many ulps of the probability."""
+    generator = torch.Generator().manual_seed(others)
+    edge = 64 if dtype is torch.float32 else 512
+    x = torch.rand(300, 1 + others, generator=generator, dtype=torch.float64)
+    x[:, 0] -= edge + 16 * torch.rand(300, generator=generator, dtype=torch.float64)
+    x = x.to(dtype)
+    with it.rounding("outward"):
+        probabilities, logs = point(x).softmax(-1), point(x).log_softmax(-1)
+    with mpmath.workdps(60):
+        for i, row in enumerate(x.tolist()):
+            for box, values in zip((probabilities, logs), exact_softmax(row)):
+                assert box.lower[i, 0].item() <= values[0] <= box.upper[i, 0].item()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("others", [1, 9, 4000])
+def test_probabilities_of_equal_entries(others, dtype):
+    """What all the others have in common, the rounding of one exponential, is not averaged away."""
+    for gap in torch.rand(40, generator=torch.Generator().manual_seed(1), dtype=torch.float64).tolist():
+        x = torch.full((1 + others,), -gap, dtype=dtype)
+        x[0] = 0
+        with it.rounding("outward"):
+            boxes = point(x).softmax(-1), point(x).log_softmax(-1), torch.logsumexp(point(x), -1)
+        with mpmath.workdps(60):
+            total = 1 + others * mpmath.exp(mpmath.mpf(x[1].item()))
+            for box, exact in zip(boxes, (1 / total, -mpmath.log(total), mpmath.log(total))):
+                assert box.lower.flatten()[0].item() <= exact <= box.upper.flatten()[0].item()
+
+
+def attended(weights: torch.Tensor, value: torch.Tensor):
+    """Means of values with given weights, which an attention takes after its softmax."""
+    with it.rounding("outward"):
+        return attention._mean_of_values(Box(weights, weights.clone()), value, None)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_means_with_weights_count_all_their_products(dtype):
+    c = constants(dtype)
+    value = torch.cat([c.expand(N // 2, -1), -c.expand(N // 2, -1)])
+    mean = attended(torch.full((1, N), 1 / N, dtype=dtype), value)
+    assert contains(mean, [Fraction(0)] * len(c))
+    assert contains(mean, [Fraction(0)] * len(c))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_means_that_lie_between_two_numbers(dtype):
+    """Far from 0 the last sum alone is rounded; among the smallest numbers the products are."""
+    half = torch.full((1, 2), 0.5, dtype=dtype)
+    step = torch.finfo(dtype).eps
+    for unit in (1.0, smallest(dtype) / step):
+        for odd in (1, 3, 5, 7):
+            value = torch.tensor([[unit], [unit * (1 + odd * step)]], dtype=dtype)
+            exact = sum(Fraction(v) for v in value.flatten().tolist()) / 2
+            for sign in (1, -1):
+                assert contains(attended(half, sign * value), [sign * exact])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_what_the_least_weights_leave_is_rounded(dtype):
+    """The weights that are left go to the greatest value, for which there is room enough."""
+    n = 1000
+    for c in constants(dtype, 40).tolist():
+        least = torch.full((1, n), c / (2 * n), dtype=dtype)
+        most = least.clone()
+        most[0, 0] = 1
+        value = torch.zeros(n, 1, dtype=dtype)
+        value[0] = 1
+        with it.rounding("outward"):
+            mean = attention._mean_of_values(Box(least, most), value, None)
+        assert 1 - (n - 1) * Fraction(least[0, 0].item()) <= Fraction(mean.upper.item())

@@ -65,8 +65,8 @@ def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
     """Bound x_i - log of the sum of exponentials of the others, from below (side -1) or above (+1).
 
     The sum s errs relatively by at most twice the error of a sum in [1, n] of exponentials, whose arguments' rounding
-    u·t_i adds up to at most u log n (see `logsumexp`); subtractions and logarithm add a rounding each. A NaN, from
-    infinite entries, says nothing.
+    u·t_i adds up to at most u log n (see `logsumexp`); both subtractions and the end add a rounding each, and the
+    logarithm less than the spare 3 eps log n. A NaN, from infinite entries, says nothing.
     """
     largest, sums = _others(others, dim)
     logs = torch.log(sums)
@@ -76,7 +76,7 @@ def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
             n, info = x.shape[dim], torch.finfo(x.dtype)
             relative = 2 * rounding.gamma(2 * (n + 2), x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
             # Each size is scaled before they are added, which could overflow.
-            error = sum((size.abs() * info.eps for size in (x - largest, 2 * logs, odds)), torch.zeros_like(odds))
+            error = (x - largest).abs() * (info.eps / 2) + odds.abs() * info.eps
             error = (error + relative).mul_(1 + 8 * info.eps).add_(info.tiny)
             error = torch.where(largest == -inf, 0.0, error)  # infinite odds are exact
         odds = odds + side * error
