@@ -99,10 +99,12 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def has_unusual(value: Any) -> bool:
-    """Whether something among arguments is complex, or a tensor without values."""
+    """Whether something among arguments is complex, a tensor without values, or the number NaN."""
     kind = type(value)
     if kind is Box:
         return value.lower.is_meta or value.lower.is_complex()
+    if kind is float:
+        return value != value
     if kind is tuple or kind is list:
         return any(map(has_unusual, value))
     if kind is dict:

@@ -20,7 +20,7 @@ from torch import Tensor
 from . import _compat, _draws, _scripts, _transforms, rounding
 from ._arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._escapes import traced
-from ._failures import check_devices, check_reading
+from ._failures import check_devices, check_numbers, check_reading
 from ._messages import as_called, no_place, unsupported
 from ._refusals import refusal
 from ._registry import OPS, Box, Spelling, in_place, spelled
@@ -153,6 +153,7 @@ def _rule_for(
         return spelling.enclose
     values = list(leaves((boxes, named)))
     check_devices(values, spelling, args, kwargs)
+    check_numbers(values, spelling)
     if not any(map(is_complex, values)):
         return spelling.enclose
     if spelling.op.complex is not None:

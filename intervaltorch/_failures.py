@@ -10,9 +10,9 @@ from ._arguments import leaves
 from ._compat import readable, vmapping
 from ._messages import describe, unsupported
 from ._registry import Box, Spelling, spelled
-from .errors import DeviceError, UnsupportedOpError
+from .errors import DeviceError, DomainError, UnsupportedOpError
 
-__all__ = ["check_devices", "check_reading", "check_values"]
+__all__ = ["check_devices", "check_numbers", "check_reading", "check_values"]
 
 
 def check_devices(values: list[Any], spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
@@ -50,6 +50,24 @@ def _several_devices(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) ->
     if any(tensor.is_meta for tensor in tensors):
         remedy += "; what is on meta has no values yet: module.to_empty(device=X.device), then load its weights"
     return DeviceError(f"{spelled(spelling.function)} got tensors on several devices", f"called with: {called}", remedy)
+
+
+def check_numbers(values: list[Any], spelling: Spelling) -> None:
+    """Refuse the number NaN among the arguments of a function: torch gives NaN, which no box contains.
+
+    Raises:
+        DomainError: unless the function only moves the number, or uses it where the box has NaN, which is nowhere.
+    """
+    if spelling.op.family in _MOVES or spelling.op.name == "nan_to_num":
+        return
+    if any(type(value) is float and value != value for value in values):
+        raise DomainError(
+            f"an argument of {spelled(spelling.function)} is NaN, so that its value is NaN at every point",
+            "no bound holds for it: pass a number; a condition on NaN has torch.isnan(x)",
+        )
+
+
+_MOVES = {"indexing", "comparison", "metadata"}
 
 
 def check_reading(error: Exception, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ Turning points were computed to 30 digits with mpmath, as the zeros of the deriv
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from math import inf
 from typing import Any
@@ -136,12 +137,17 @@ def _shrunk(function: Any, x: Box, lambd: float, budget: Budget) -> Box:
 ELU = Budget(4, cuda=6)
 
 
+def _scaled_budget(factor: float) -> Budget:
+    """The error of a factor times an exponential whose argument may underflow."""
+    return dataclasses.replace(ELU, absolute=max(1.0, factor))
+
+
 @rule("elu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)", budget=ELU, **_RECORD)
 def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Box:
     """Increasing for positive parameters; else the hull of both sides."""
     if alpha >= 0 and scale >= 0 and input_scale >= 0:
         lower, upper = (torch.ops.aten.elu(end, alpha, scale, input_scale) for end in input)
-        return widened(Box(lower, upper), ELU)
+        return widened(Box(lower, upper), _scaled_budget(alpha * scale))
     negative, positive = _halves(input)
     left = mul(mul(expm1(mul(negative, input_scale)), alpha), scale)
     return joined(input, _ZERO, left, mul(positive, scale))
@@ -151,7 +157,7 @@ def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) 
 def celu(input: Box, alpha: Any = 1.0) -> Box:
     """Increasing, for either sign of alpha."""
     if alpha > 0:
-        return widened(Box(torch.celu(input.lower, alpha), torch.celu(input.upper, alpha)), ELU)
+        return widened(Box(torch.celu(input.lower, alpha), torch.celu(input.upper, alpha)), _scaled_budget(alpha))
     if alpha == 0:
         raise ZeroDivisionError("celu divides by alpha, which is 0")
     negative, positive = _halves(input)

@@ -23,7 +23,7 @@ from torch import Tensor
 from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import OPS, Box
-from ..errors import UnsupportedOpError
+from ..errors import DomainError, UnsupportedOpError
 from ._boxes import as_box, both, decided, intersect
 from ._families import rule
 from .affine import finite
@@ -127,6 +127,8 @@ def _scores(query: Any, key: Any, scale: float | None) -> Box:
     transposed = Box(key.lower.mT, key.upper.mT) if isinstance(key, Box) else key.mT
     products = matmul(query if isinstance(query, Box) or isinstance(key, Box) else as_box(query), transposed)
     if scale is not None:
+        if not math.isfinite(scale):
+            raise DomainError(f"attention with scale={scale:g} is NaN", "pass a finite scale, or None for 1 / sqrt(d)")
         return mul(products, scale)
     scale = 1 / math.sqrt(_shape(query)[-1])
     if not rounding.outward():

@@ -81,6 +81,8 @@ def equal(input: Any, other: Any) -> bool:
 @rule("allclose", formula=r"|x - y| \le a + r |y|", **_RECORD)
 def allclose(input: Any, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
     """One answer, if it is the same at every point; true of one object with itself where it is finite."""
+    if rtol < 0 or atol < 0:
+        raise RuntimeError("allclose: rtol and atol must be at least 0")  # for which torch raises its own error
     if input is other:
         return bool(decided(all_(isfinite(input)), "torch.allclose"))
     distance, size = absolute(as_box(sub(input, other))), absolute(as_box(other))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from .._registry import OPS, Box
+from ..errors import DomainError
 from ..rounding import Budget
 from ._boxes import as_box, check_domain
 from ._complex import exponential, join
@@ -151,6 +152,11 @@ def logit(input: Box, eps: Any = None) -> Box:
     if eps is None or eps < 0:
         check_domain("logit", input, (0.0, 1.0))
     else:
+        if eps > 0.5:
+            raise DomainError(
+                f"logit with eps={eps:g} jumps: above 1/2 the ends eps and 1 - eps change places",
+                "pass an eps of at most 1/2",
+            )
         least = operand(eps, input)
         input = clamp(input, least, sub(as_tensors(operand(1.0, input), input), least))
     l, u = input

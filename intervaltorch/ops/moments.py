@@ -33,7 +33,8 @@ def magnitudes(x: Box) -> tuple[Tensor, Tensor]:
 def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     """The error of a computed norm of n entries.
 
-    A relative error δ of the sum of powers gives δ/p of its root; n powers that underflow give (n·tiny)^(1/p).
+    A relative error δ of the sum of powers gives δ/p of its root; n powers that underflow give (n·tiny)^(1/p), and
+    hardly anything of a negative order, see `_norm`.
     """
     if not rounding.outward() or abs(ord) == inf or ord == 0:
         return EXACT
@@ -45,9 +46,8 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
         return rounding.arithmetic(known.relative + 3, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.claim("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
-    return Budget(
-        relative=(known.relative + 16) * share + 16, absolute=(n * info.tiny) ** min(1.0, 1 / abs(ord)) / info.tiny
-    )
+    absolute = (n * info.tiny) ** min(1.0, 1 / ord) / info.tiny if ord > 0 else 4
+    return Budget(relative=(known.relative + 16) * share + 18, absolute=absolute)
 
 
 @rule(
@@ -60,8 +60,7 @@ def vector_norm(
     """Increasing in every |x|, for every order: the hull. Its rounding is proven for p = 0, 1, 2 and infinity."""
     x = floating(x, dtype, "norm")
     least, most = magnitudes(x)
-    lower = torch.linalg.vector_norm(least, ord, dim, keepdim)
-    upper = torch.linalg.vector_norm(most, ord, dim, keepdim)
+    lower, upper = (_norm(end, ord, dim, keepdim) for end in (least, most))
     if least.numel() and ord >= 1:
         # Powers may overflow where the norm does not; it is at least the largest entry.
         lower = torch.where(torch.isinf(lower), torch.linalg.vector_norm(least, inf, dim, keepdim), lower)
@@ -69,6 +68,22 @@ def vector_norm(
     if budget is EXACT:
         return Box(lower, upper)
     return Box(torch.clamp(below(lower, budget), min=0), above(upper, budget))
+
+
+def _norm(x: Tensor, ord: float, dim: Dims, keepdim: bool) -> Tensor:
+    """A norm of non-negative entries.
+
+    Of a negative order it is the least entry times the norm of the entries relative to that one, whose powers add up to
+    at least 1: so no power overflows, nor does their sum underflow. The factor is a constant for autograd, since the
+    norm does not depend on it.
+    """
+    if not -inf < ord < 0 or not x.numel():
+        return torch.linalg.vector_norm(x, ord, dim, keepdim)
+    with torch.no_grad():
+        least = torch.linalg.vector_norm(x, -inf, dim, True)
+        unit = torch.where((least == 0) | (least == inf), 1.0, least)
+    factor = unit if keepdim else _drop(unit, dim)
+    return torch.linalg.vector_norm(x / unit, ord, dim, keepdim) * factor
 
 
 # --- deviations from the mean -----------------------------------------------------------------------------------------

@@ -22,10 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import rounding
+from .._compat import anywhere, readable
 from .._registry import OPS, Box
-from ..errors import UnsupportedOpError
+from ..errors import DomainError, UnsupportedOpError
 from ..rounding import arithmetic
-from ._boxes import as_box, ordered, untracked
+from ._boxes import as_box, ordered, share, untracked
 from ._families import rule
 from .arithmetic import add, mul, sub
 from .moments import deviations, var
@@ -86,6 +87,23 @@ def root_above(x: Tensor, eps: float) -> Tensor:
     return above(root(above(x + eps, TWO), eps > 0), TWO)
 
 
+def check_eps(eps: float, degenerate: Tensor | None) -> None:
+    """Refuse a norm that divides by 0 at a point of the box, or by the root of a negative number.
+
+    Raises:
+        DomainError: if eps is negative, or 0 where `degenerate` says that the entries may have no spread.
+    """
+    if eps < 0:
+        raise DomainError(f"a norm with eps={eps:g} takes the root of a number that may be negative", "pass eps >= 0")
+    if degenerate is not None and readable(degenerate) and anywhere(degenerate):
+        raise DomainError(
+            f"a norm with eps={eps:g} is 0 / 0 at a point of the box",
+            share(degenerate, "contain such a point"),
+            "pass eps > 0, or keep the box away from points whose entries are all alike (all 0, where no mean is taken"
+            " off)",
+        )
+
+
 def scaled(y: Box, weight: Any, bias: Any) -> Box:
     """Apply the affine part."""
     y = y if weight is None else mul(y, weight)
@@ -102,6 +120,7 @@ def own_share(z: Box, share: Any) -> Tensor:
 
 def standardise(x: Box, dim: Any, eps: float) -> Box:
     r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file."""
+    check_eps(eps, x.lower.amax(dim) <= x.upper.amin(dim) if eps == 0 and x.lower.numel() else None)
     n = size_of_reduction(x.lower, x.lower.sum(dim))
     found = deviations(x, dim, exact=n <= 64)  # a search among more would take longer than the rest
     z = found.centred
@@ -109,13 +128,18 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
     average, own = mean(z, dim, keepdim=True), own_share(z, 1 / n)
     upper = above(above(z.upper - average.lower, ONE) - own, ONE)
     lower = below(below(z.lower - average.upper, ONE) + own, ONE)
-    smallest, largest = below(found.least.square() / n, TWO), above(found.most.square() / n, TWO)
+    smallest, largest = below(_square(found.least) / n, TWO), above(found.most.square() / n, TWO)
     greatest = root_above(largest, eps)
 
     def least(end: Tensor) -> Tensor:
-        return root_below(torch.maximum(smallest, below(end.square() / max(1, n - 1), TWO)), eps)
+        return root_below(torch.maximum(smallest, below(_square(end) / max(1, n - 1), TWO)), eps)
 
     return quotients(Box(lower, upper), least, lambda end: greatest, math.sqrt(max(0, n - 1)))
+
+
+def _square(x: Tensor) -> Tensor:
+    """At most the square: one that overflows is at least the largest number, and so is what it is divided by then."""
+    return x.square().clamp(max=torch.finfo(x.dtype).max)
 
 
 _CENTRED: dict[str, Any] = {
@@ -198,6 +222,7 @@ def _check_untouched(name: str, momentum: float) -> None:
 
 def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Box:
     """An affine map of each channel: the hull."""
+    check_eps(eps, None)
     x = as_box(input)
     mean, var, weight, bias = (_by_channel(p, x.lower.ndim) for p in (mean, var, weight, bias))
     if rounding.outward() or isinstance(var, Box) or isinstance(weight, Box):

@@ -21,7 +21,7 @@ from ._boxes import as_box
 from ._families import rule
 from .arithmetic import div
 from .moments import magnitudes, norm_budget, vector_norm
-from .normalization import TWO, clipped, quotients, reshaped, root, root_above, root_below, scaled
+from .normalization import TWO, check_eps, clipped, quotients, reshaped, root, root_above, root_below, scaled
 from .reductions import above, below, size_of_reduction, sum_budget
 from .softmax import sum_of_others
 
@@ -34,6 +34,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     shape, kept = x.lower.shape, x.lower.shape[: x.lower.ndim - len(tuple(normalized_shape))]
     x = reshaped(x, *kept, math.prod(normalized_shape))
     n, eps = x.lower.shape[-1], torch.finfo(x.lower.dtype).eps if eps is None else eps
+    check_eps(eps, _holds_zero(x, -1) if eps == 0 else None)
     small, big = (sum_of_others(m.square(), -1) for m in magnitudes(x))
     known = _others_budget(n, small.dtype)
 
@@ -47,6 +48,11 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     return scaled(reshaped(quotients(x, least, most, math.sqrt(n)), *shape), weight, None)
 
 
+def _holds_zero(x: Box, dim: Any) -> Tensor:
+    """Which rows may be all 0."""
+    return ((x.lower <= 0) & (x.upper >= 0)).all(dim)
+
+
 def _others_budget(n: int, dtype: torch.dtype) -> Budget:
     """The error of a sum of squares made by `sum_of_others`, one more square and a division."""
     known = sum_budget(n + 2, dtype)
@@ -56,6 +62,7 @@ def _others_budget(n: int, dtype: torch.dtype) -> Budget:
 @rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)
 def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Box:
     """The hull, within [-1, 1], for finite p > 0 and one dimension; a quotient of boxes else."""
+    check_eps(max(eps, 0.0), _holds_zero(input, dim) if eps <= 0 else None)
     if not (0 < p < inf and isinstance(dim, int)):
         norm = vector_norm(input, p, dim, keepdim=True)
         floor = tuple(rounding.neighbour(eps, input.lower.dtype, towards) for towards in (-inf, inf))
