@@ -60,7 +60,7 @@ LEFT_OUT = {
 STEPS = {"floor_divide", "fmod", "remainder", "fake_quantize_per_tensor_affine", "isin", "local_response_norm"}
 
 # At 1e20 the exponential of softplus overflows in float64 too, where the function itself is about its argument. At 0
-# addcdiv multiplies the quotient 0 / 0, of which nothing is known, by its number: by 0 that is 0 for every real quotient.
+# addcdiv multiplies the quotient 0 / 0, of which nothing is known, by its number: 0, if that is 0, for every real one.
 UNDEFINED = {("softplus", 1e20), ("addcdiv", 0.0)}
 
 
