@@ -59,9 +59,11 @@ LEFT_OUT = {
 # They jump, or grow, by as much as their argument may be rounded over, which nearest mode does not answer for.
 STEPS = {"floor_divide", "fmod", "remainder", "fake_quantize_per_tensor_affine", "isin", "local_response_norm"}
 
-# At 1e20 the exponential of softplus overflows in float64 too, where the function itself is about its argument. At 0
-# addcdiv multiplies the quotient 0 / 0, of which nothing is known, by its number: 0, if that is 0, for every real one.
-UNDEFINED = {("softplus", 1e20), ("addcdiv", 0.0)}
+# At 1e20 the exponential of softplus overflows in float64 too, where the function itself is about its argument.
+OVERFLOWS = {("softplus", 1e20)}
+
+# The quotient 0 / 0, of which nothing is known, times 0: 0 for every real quotient, and NaN in torch.
+UNDEFINED = {("addcdiv", 0.0)}
 
 
 def numbers_of(function):
@@ -142,7 +144,9 @@ def points_of(args, kwargs, count=4):
 
 def faults(function, radius, scale=1.0):
     """What is wrong with the boxes of a function, a line for each call."""
-    for args, kwargs, (name, value) in variants(function) if (bare_name(function), scale) not in UNDEFINED else ():
+    for args, kwargs, (name, value) in variants(function) if (bare_name(function), scale) not in OVERFLOWS else ():
+        if (bare_name(function), value) in UNDEFINED:
+            continue
         boxes, named = map_tensors(lambda t: boxed(t, radius, scale), (args, kwargs))
         values, refused = [], None
         for point, point_named in points_of(boxes, named):
