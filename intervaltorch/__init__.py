@@ -2,6 +2,7 @@
 
 from . import _divergences as _divergences
 from . import errors, ops, testing
+from ._answers import certainly, possibly
 from ._coverage import supported_ops
 from ._extend import register
 from ._registry import Box, Op
@@ -40,12 +41,14 @@ __all__ = [
     "UnprovenOpError",
     "UnsupportedOpError",
     "bound",
+    "certainly",
     "errors",
     "get_rounding",
     "hull",
     "intersection",
     "layer_bounds",
     "ops",
+    "possibly",
     "register",
     "rounding",
     "set_default_rounding",

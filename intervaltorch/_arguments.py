@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ._registry import Box
+from ._undecided import Undecided
 
 __all__ = ["as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
 
@@ -35,6 +36,8 @@ def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({
         return torch.as_tensor(value)
     if isinstance(value, np.generic):
         return value.item()
+    if kind is Undecided:  # a rule would compare it, and take the answer for a plain one
+        raise value.refusal()
     return value
 
 

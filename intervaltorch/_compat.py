@@ -39,6 +39,7 @@ __all__ = [
     "divergence",
     "forward_mode",
     "generator_state",
+    "guard_memory",
     "inside_custom_function",
     "is_aten",
     "jit_tracing",
@@ -79,6 +80,30 @@ def make_wrapper(cls: type, like: torch.Tensor) -> Any:
     # There is no memory to read: DLPack and kernels of C++ extensions get an error instead of a null pointer.
     torch._C._set_throw_on_mutable_data_ptr(wrapper)
     return wrapper
+
+
+_guards = torch.library.Library("aten", "IMPL")
+
+
+def guard_memory(check: Callable[..., None]) -> None:
+    """Call `check(taker, giver)` before C++ gives the memory of a tensor subclass to another tensor.
+
+    `x.data = y` and `x.set_(y, offset, size, stride)` ask no subclass: they take the memory of `y`, which a wrapper
+    does not have, and the next kernel that reads it ends the interpreter. But both call a composite operator first, and
+    the dispatcher offers that one to kernels for the key that tensors with `__torch_dispatch__` alone have.
+    """
+
+    def guard(operator: Any) -> None:
+        def checked(taker: Any, giver: Any, *rest: Any, **named: Any) -> Any:
+            check(taker, giver)
+            with torch._C._ExcludeDispatchKeyGuard(key), torch._C.DisableTorchFunctionSubclass():
+                return operator(taker, giver, *rest, **named)
+
+        _guards.impl(operator, checked, "PythonTLSSnapshot", allow_override=True)
+
+    key = torch._C.DispatchKeySet(torch._C.DispatchKey.PythonTLSSnapshot)
+    guard(torch.ops.aten._has_compatible_shallow_copy_type.default)
+    guard(torch.ops.aten.set_.source_Tensor_storage_offset)
 
 
 def overload_packet(function: Any) -> Any:

@@ -10,7 +10,7 @@ from . import _compat
 from ._refusals import RAW_VALUES
 from .errors import EscapeError, UnsupportedOpError
 
-__all__ = ["Refusals", "escape", "traced"]
+__all__ = ["Memoryless", "Refusals", "escape", "traced"]
 
 
 def escape(what: str) -> EscapeError:
@@ -34,7 +34,28 @@ _RECORD_BOUNDS = (
 )
 
 
-class Refusals:
+def _refuse_as_memory(taker: Any, giver: Any) -> None:
+    """Refuse to give the memory of a box, or of an undecided index, to a plain tensor.
+
+    Raises:
+        EscapeError: where a plain tensor is to take it.
+    """
+    if isinstance(giver, Memoryless) and not isinstance(taker, Memoryless):
+        raise EscapeError(
+            f"a plain tensor cannot take the memory of {type(giver).__name__}, which has none of its own",
+            "assign the box in place of the tensor: module.weight = torch.nn.Parameter(box); or run the module with"
+            " other parameters for one call: torch.func.functional_call(module, {'weight': box}, args)",
+        )
+
+
+class Memoryless:
+    """A tensor that wraps others and has no storage of its own."""
+
+
+_compat.guard_memory(_refuse_as_memory)
+
+
+class Refusals(Memoryless):
     """Methods of a tensor that have no meaning for a box; each names the way out."""
 
     def __contains__(self, value: Any) -> NoReturn:

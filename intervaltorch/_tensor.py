@@ -19,6 +19,7 @@ from ._parallel import show_bounds
 from ._printing import format_box, format_interval
 from ._registry import Box
 from ._sets import SetOperations, hull, intersection
+from ._undecided import Undecided
 from ._validation import check_bounds, check_clip, check_plain, check_radius
 from .errors import UndecidedError, UnsupportedOpError
 from .ops._boxes import decided
@@ -341,6 +342,7 @@ def _collate(batch: list[Any], *, collate_fn_map: Any = None) -> Any:
     return torch.stack(batch)
 
 
+Undecided._boxed = IntervalTensor._wrap
 default_collate_fn_map[IntervalTensor] = _collate
 torch.serialization.add_safe_globals([_rebuild])
 show_bounds(IntervalTensor)

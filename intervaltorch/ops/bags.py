@@ -79,7 +79,7 @@ def searchsorted(sorted_sequence: Any, input: Any, **options: Any) -> Any:
         order = options.pop("sorter")
         s = both(lambda t: t.gather(-1, order), s)
     low, high = torch.searchsorted(s.upper, x.lower, **options), torch.searchsorted(s.lower, x.upper, **options)
-    return low if torch.equal(low, high) else Undecided(low, "searchsorted")
+    return low if torch.equal(low, high) else Undecided(low, "searchsorted", low == high)
 
 
 @rule("bucketize", formula=r"\#\{i : s_i < x\}", family="sorting", proven=True)

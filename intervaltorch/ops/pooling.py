@@ -132,7 +132,7 @@ def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows
         certain = rivals.sum(sizes) == 1
         certain |= ~_gather_windows(input.lower != input.upper, windows, False).sum(sizes).bool()
         decided = not anywhere(~certain)
-    return values, indices if decided else Undecided(indices, name)
+    return values, indices if decided else Undecided(indices, name, certain)
 
 
 def _gather_windows(x: Tensor, windows: Sequence[Tensor], outside: Any) -> Tensor:

@@ -9,6 +9,7 @@ at this point.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ def _named(name: str, result: tuple) -> Any:
 # --- when a place is decided --------------------------------------------------------------------------------
 
 
-def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what: str) -> Any:
+def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what: str, candidates: Any = None) -> Any:
     """Return the indices if each is the same for every point of the box, else an `Undecided`.
 
     Args:
@@ -42,6 +43,7 @@ def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what
         dim: dimension of the comparison.
         keepdim: whether `indices` keeps that dimension.
         what: name of the function, for messages.
+        candidates: computes a mask of the places that each index may have, along a last dimension.
     """
     if not readable(x.lower):
         return Undecided(indices, what)
@@ -49,12 +51,20 @@ def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what
         mask = torch.as_tensor(certain())
         if anywhere(~mask):
             mask = mask | (x.lower == x.upper).all(dim, keepdim=keepdim)
-        return Undecided(indices, what) if anywhere(~mask) else indices
+        if not anywhere(~mask):
+            return indices
+        return Undecided(indices, what, mask, candidates() if candidates is not None else None)
 
 
 def _mirrored(x: Box) -> Box:
     """The box of -x, in which the least entry is the greatest."""
     return Box(-x.upper, -x.lower)
+
+
+def _may_be_greatest(x: Box, dim: int, keepdim: bool) -> Tensor:
+    """Which entries reach the greatest lower bound, along a last dimension: no other is the greatest at any point."""
+    rivals = (x.upper >= x.lower.amax(dim, keepdim=True)).movedim(dim, -1)
+    return rivals.unsqueeze(dim % x.lower.ndim) if keepdim else rivals
 
 
 def _greatest_is_certain(x: Box, dim: int, keepdim: bool) -> Tensor:
@@ -108,7 +118,8 @@ def _extreme(name: str, greatest: bool) -> None:
             return _named(name, (Box(lower, upper), indices))
         seen = input if input.lower.dtype is not torch.bool else both(torch.Tensor.to, input, torch.int8)
         seen = seen if greatest else _mirrored(seen)
-        places = _settle(seen, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name)
+        certain, candidates = (partial(part, seen, dim, keepdim) for part in (_greatest_is_certain, _may_be_greatest))
+        places = _settle(seen, indices, certain, dim, keepdim, name, candidates)
         return _named(name, (Box(lower, upper), places))
 
     rule(name, formula=rf"\{name} x", **_RECORD)(enclose)
@@ -123,10 +134,11 @@ def _place_of_extreme(name: str, greatest: bool) -> None:
         if input.lower.ndim == 0:
             return indices
         seen = input if greatest else _mirrored(input)
-        if dim is not None:
-            return _settle(input, indices, lambda: _greatest_is_certain(seen, dim, keepdim), dim, keepdim, name)
-        flat, flat_seen = both(torch.flatten, input), both(torch.flatten, seen)
-        return _settle(flat, indices, lambda: _greatest_is_certain(flat_seen, 0, False), 0, False, name)
+        if dim is None:  # `keepdim` then gives a place of as many dimensions, which nothing is known of
+            flat, flat_seen = both(torch.flatten, input), both(torch.flatten, seen)
+            return _settle(flat, indices, lambda: _greatest_is_certain(flat_seen, 0, False), 0, False, name)
+        certain, candidates = (partial(part, seen, dim, keepdim) for part in (_greatest_is_certain, _may_be_greatest))
+        return _settle(input, indices, certain, dim, keepdim, name, candidates)
 
     rule(name, formula=rf"\operatorname{{{name}}} x", **_RECORD)(enclose)
 

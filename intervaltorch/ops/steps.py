@@ -156,7 +156,7 @@ def frexp(input: Box) -> Any:
     least, most = torch.where(l == -inf, l, least), torch.where(u == inf, u, most)  # its own mantissa
     mantissa = Box(torch.where(one_binade, low, least), torch.where(one_binade, high, most))
     undecided = anywhere(~one_binade)
-    result: Any = mantissa, Undecided(exponent, "frexp") if undecided else exponent
+    result: Any = mantissa, Undecided(exponent, "frexp", one_binade) if undecided else exponent
     return torch.return_types.frexp(result)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .._compat import readable
 from .._tensor import IntervalTensor
 from .._undecided import Undecided
 
@@ -20,7 +21,8 @@ def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> Non
     """Check that every box of a result contains the corresponding value, without any tolerance.
 
     A plain tensor in the result stands for a value that is the same at every point of the input, so it must equal
-    the value. An index that is undecided (using it raises `UndecidedError`) claims nothing. NaN, as of 0 / 0, is
+    the value. Of indices that are in part undecided, the entries
+    that are decided must equal the value, and the others must admit it. NaN, as of 0 / 0, is
     enclosed only by the whole line, which claims nothing either.
 
     Args:
@@ -53,12 +55,23 @@ def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> Non
             assert_encloses(item, point, what=f"{what}[{position}]")
     elif isinstance(result, Undecided):
         _same(tuple(result.shape), tuple(value.shape), what, "shape")
+        _assert_possible(result, value, what)
     elif isinstance(result, IntervalTensor):
         _assert_inside(result.lower, result.upper, torch.as_tensor(value), what)
     elif isinstance(result, (Tensor, numbers.Number)):
         _assert_inside(torch.as_tensor(result), torch.as_tensor(result), torch.as_tensor(value), what)
     elif result != value:
         raise AssertionError(f"{what} is {result!r}, but the value is {value!r}")
+
+
+def _assert_possible(result: Undecided, value: Tensor, what: str) -> None:
+    """Check an index that is undecided in part: entries that are decided, and comparisons."""
+    if result.dtype.is_floating_point or not readable(value):
+        return
+    answer = result == value.to(result.dtype)
+    if not bool(answer.upper.all()):
+        index = tuple((~answer.upper).nonzero()[0].tolist())
+        raise AssertionError(f"{what} cannot be {value[index]} at index {index}, but the value is")
 
 
 def _same(result: Any, value: Any, what: str, aspect: str) -> None:

@@ -1,6 +1,5 @@
 """Order statistics: values are hulls; a place is given only if it is the same at every point."""
 
-import copy
 import math
 from fractions import Fraction
 
@@ -167,19 +166,28 @@ def test_equality_at_both_ends_is_not_enough():
         lambda i: torch.arange(2)[i],
         lambda i: box(2)[i],
         lambda i: box(2).gather(0, i),
-        lambda i: bool(i == 0),
         lambda i: i.item(),
         lambda i: int(i),
         lambda i: i.tolist(),
         lambda i: torch.nn.functional.one_hot(i, 2),
         lambda i: torch.ops.aten.add(i, 1),
-        copy.deepcopy,
+        lambda i: box(2) < i,
+        lambda i: box(2) == i,
+        lambda i: box(2).gather(0, index=i),
+        lambda i: i.float(),
     ],
 )
 def test_an_undecided_place_refuses_every_use(use):
     place = IntervalTensor(torch.zeros(1, 2), torch.ones(1, 2)).max(1)[1]
     with pytest.raises(UndecidedError, match="index from max"):
         use(place)
+
+
+def test_the_truth_of_a_comparison_may_depend_on_the_point():
+    place = IntervalTensor(torch.zeros(1, 2), torch.ones(1, 2)).max(1)[1]
+    with pytest.raises(UndecidedError, match="the truth of"):
+        bool(place == 0)
+    assert not bool(place == 2)
 
 
 def test_an_undecided_place_says_what_it_is():
