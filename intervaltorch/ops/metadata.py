@@ -114,7 +114,7 @@ def set_backward_hooks(input: Any, hooks: Any) -> None:
         raise EscapeError("a box has no hooks of its own", "put them on its bounds: X.lower.register_hook(...)")
 
 
-@rule(torch._has_compatible_shallow_copy_type, family="metadata", budget=EXACT, proven=True)  # type: ignore[attr-defined]
+@rule(torch._has_compatible_shallow_copy_type, family="metadata", budget=EXACT, proven=True)
 def has_compatible_shallow_copy_type(input: Any, from_: Any) -> bool:
     """Whether one may become the data of the other, as modules ask before they convert parameters: boxes of boxes."""
     return isinstance(input, Box) and isinstance(from_, Box)

@@ -68,7 +68,7 @@ def _assert_possible(result: Undecided, value: Tensor, what: str) -> None:
     """Check an index that is undecided in part: entries that are decided, and comparisons."""
     if result.dtype.is_floating_point or not readable(value):
         return
-    answer = result == value.to(result.dtype)
+    answer: Any = result == value.to(result.dtype)
     if not bool(answer.upper.all()):
         index = tuple((~answer.upper).nonzero()[0].tolist())
         raise AssertionError(f"{what} cannot be {value[index]} at index {index}, but the value is")
