@@ -161,6 +161,11 @@ def test_products_count_all_their_terms(name, dtype, mode):
 # --- terms of affine maps ---------------------------------------------------------------------------------------------
 
 
+def signed(box, sign):
+    """Negation is exact; a product with 1 is rounded where it is subnormal."""
+    return box if sign > 0 else -box
+
+
 def smallest(dtype) -> float:
     """The smallest subnormal number."""
     return torch.finfo(dtype).tiny * torch.finfo(dtype).eps
@@ -171,15 +176,20 @@ def smallest(dtype) -> float:
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_midpoints_of_subnormal_numbers(dtype, weights, bias):
     """The midpoint of [0, 3] subnormal steps is rounded to 2, so the radius to the upper end is 1."""
-    x = IntervalTensor(torch.zeros(1, 1, dtype=dtype), torch.full((1, 1), 3 * smallest(dtype), dtype=dtype))
     weight = torch.full((3000, 1), 2.0**100, dtype=dtype)  # as many as make the product of boxes a large one
     bias = bias if bias is None else torch.full((3000,), bias, dtype=dtype)
-    with it.rounding("outward"):
-        for sign in (1, -1):
-            for arguments in ((sign * x, weights(weight)), (weights(weight[:1]), sign * x.expand(3000, 1))):
-                y = F.linear(*arguments, bias)
-                assert contains(y[:, :1], [Fraction(0)])
-                assert contains(y[:, :1], [sign * 3 * Fraction(smallest(dtype)) * 2**100])
+    for steps in (1, 3, 5, 7):
+        end = steps * smallest(dtype)
+        x = IntervalTensor(torch.zeros(1, 1, dtype=dtype), torch.full((1, 1), end, dtype=dtype))
+        with it.rounding("outward"):
+            for sign in (1, -1):
+                for arguments in (
+                    (signed(x, sign), weights(weight)),
+                    (weights(weight[:1]), signed(x, sign).expand(3000, 1)),
+                ):
+                    y = F.linear(*arguments, bias)
+                    assert contains(y[:, :1], [Fraction(0)])
+                    assert contains(y[:, :1], [sign * Fraction(end) * 2**100])
 
 
 @pytest.mark.parametrize("bias", [None, 0.0])
@@ -193,7 +203,7 @@ def test_products_that_underflow(dtype, mode, both, bias):
     exact = 3 * Fraction(x[0, 0].item()) ** 2
     with it.rounding("outward", **mode):
         for sign in (1, -1):
-            y = F.linear(sign * thin(x), thin(weight) if both else weight, bias)
+            y = F.linear(signed(thin(x), sign), thin(weight) if both else weight, bias)
             assert contains(y[:, :1], [sign * exact])
 
 
@@ -208,7 +218,7 @@ def test_a_sum_with_a_large_bias(dtype, both, mode):
     with it.rounding("outward", **mode):
         for c in (bias, thin(bias)):
             for sign in (1, -1):
-                y = F.linear(sign * thin(x), thin(weight) if both else weight, sign * c)
+                y = F.linear(signed(thin(x), sign), thin(weight) if both else weight, sign * c)
                 assert contains(y[:, :1], [sign * exact])
 
 
@@ -226,7 +236,7 @@ def test_midpoints_that_are_rounded(dtype):
     high = torch.nextafter(low, torch.full_like(low, 9.0))
     with it.rounding("outward"):
         for sign in (1, -1):
-            y = F.linear(sign * IntervalTensor(low, high), torch.ones(1, 1, dtype=dtype))
+            y = F.linear(signed(IntervalTensor(low, high), sign), torch.ones(1, 1, dtype=dtype))
             for end in (low, high):
                 assert contains(y, [sign * Fraction(v) for v in end.flatten().tolist()])
 
@@ -355,3 +365,77 @@ def test_what_the_least_weights_leave_is_rounded(dtype):
         with it.rounding("outward"):
             mean = attention._mean_of_values(Box(least, most), value, None)
         assert 1 - (n - 1) * Fraction(least[0, 0].item()) <= Fraction(mean.upper.item())
+
+
+# --- terms of variances and normalisation -----------------------------------------------------------------------------
+
+
+def hard_rows(dtype, n):
+    """Rows with offsets, outliers, equal entries, entries a few last bits apart, and subnormal ones."""
+    generator = torch.Generator().manual_seed(n)
+    info = torch.finfo(dtype)
+    noise = torch.randn(40, n, generator=generator, dtype=torch.float64)
+    steps = torch.randint(-3, 4, (40, n), generator=generator).double()
+    rows = [
+        noise,
+        1e3 + noise,
+        1 + steps * info.eps,
+        2 + steps * info.eps,
+        noise * 4.0**steps,
+        3 * steps * smallest(dtype),
+    ]
+    outlier = noise.clone()
+    outlier[:, 0] *= 1 / info.eps
+    return torch.cat([*rows, outlier]).to(dtype)
+
+
+def enclosed_root(low: float, high: float, square: Fraction, sign: int = 1) -> bool:
+    """Whether sign * sqrt(square) lies in [low, high]."""
+    low, high = (low, high) if sign > 0 else (-high, -low)
+    return (low <= 0 or Fraction(low) ** 2 <= square) and high >= 0 and square <= Fraction(high) ** 2
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [1, 2, 3, 5])
+def test_variances_and_norms_of_hard_rows(n, dtype):
+    x = hard_rows(dtype, n)
+    box = thin(x)
+    eps = 2.0**-30
+    with it.rounding("outward"):
+        norms, unit = torch.linalg.vector_norm(box, dim=-1), F.normalize(box, dim=-1)
+        layer, rms = F.layer_norm(box, (n,), eps=eps), F.rms_norm(box, (n,), eps=eps)
+        spread = (box.var(-1), box.std(-1)) if n > 1 else None
+    for i, row in enumerate(x.tolist()):
+        v = [Fraction(entry) for entry in row]
+        mean, square = sum(v) / n, sum(entry**2 for entry in v)
+        variance = sum((entry - mean) ** 2 for entry in v) / n
+        assert enclosed_root(norms.lower[i].item(), norms.upper[i].item(), square)
+        if spread is not None:
+            unbiased = variance * n / (n - 1)
+            assert Fraction(spread[0].lower[i].item()) <= unbiased <= Fraction(spread[0].upper[i].item())
+            assert enclosed_root(spread[1].lower[i].item(), spread[1].upper[i].item(), unbiased)
+        for j, entry in enumerate(v):
+            results = [(layer, entry - mean, variance + Fraction(eps)), (rms, entry, square / n + Fraction(eps))]
+            if square > Fraction(1e-20):
+                results.append((unit, entry, square))
+            for result, numerator, divisor in results:
+                sign = 1 if numerator >= 0 else -1
+                low, high = result.lower[i, j].item(), result.upper[i, j].item()
+                assert enclosed_root(low, high, numerator**2 / divisor, sign), (row, j, low, high)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [2, 7])
+def test_two_numbers_a_few_last_bits_apart(n, dtype):
+    """A sum of products, a mean and a quotient of numbers that nearly cancel."""
+    x = hard_rows(dtype, 2 * n)
+    first, second = x[:, :n].contiguous(), x[:, n:].contiguous()
+    with it.rounding("outward"):
+        dots = (thin(first) * second).sum(-1), torch.einsum("ij,ij->i", thin(first), second)
+        differences = (thin(first) - second).mean(-1)
+    for i, (a, b) in enumerate(zip(first.tolist(), second.tolist())):
+        exact = sum(Fraction(p) * Fraction(q) for p, q in zip(a, b))
+        for dot in dots:
+            assert Fraction(dot.lower[i].item()) <= exact <= Fraction(dot.upper[i].item())
+        exact = sum(Fraction(p) - Fraction(q) for p, q in zip(a, b)) / n
+        assert Fraction(differences.lower[i].item()) <= exact <= Fraction(differences.upper[i].item())
