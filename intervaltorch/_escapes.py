@@ -30,7 +30,8 @@ def traced() -> UnsupportedOpError:
 _RECORD_BOUNDS = (
     "torch.compile, torch.export and torch.cond cannot record a box. Record a function of its bounds:"
     " torch.export.export(module, (X.lower, X.upper), strict=False) where module.forward makes IntervalTensor(lower,"
-    " upper) and returns bounds; torch.compile takes what .module() of that returns"
+    " upper) and returns bounds; torch.compile takes what .module() of that returns. In place of flex_attention, which"
+    " compiles what it calls, torch.nn.functional.scaled_dot_product_attention has a rule"
 )
 
 

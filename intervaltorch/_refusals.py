@@ -41,7 +41,7 @@ class Group:
 RAW_VALUES = Group(
     "Raw values",
     "one number, array or pointer would keep one bound and drop the other in silence",
-    "take a bound first: Y.lower, Y.upper or Y.center are plain tensors",
+    "take a bound: Y.lower and Y.upper are plain tensors (and so is Y.center, which is one point and no bound)",
     "__array__ __complex__ __dlpack__ __dlpack_device__ __cuda_array_interface__ numpy data_ptr const_data_ptr"
     " storage untyped_storage _typed_storage",
     {"__contains__": "X.contains(value) says which entries contain it; (X == value).any() compares entries"},
@@ -67,7 +67,8 @@ GROUPS = (
     Group(
         "Results whose size or content counts values",
         "how many values are equal, or fall into a bin, jumps wherever two of them meet",
-        "compare or sort values instead: torch.sort, torch.searchsorted, torch.bucketize; or take a bound first",
+        "compare or sort values instead: torch.sort, torch.searchsorted, torch.bucketize; a count is a sum of"
+        " comparisons, torch.where((x > a) & (x < b), 1.0, 0.0).sum()",
         "unique unique_consecutive unique_dim unique_dim_consecutive _unique _unique2 mode histc histogram histogramdd",
     ),
     Group(
@@ -77,10 +78,10 @@ GROUPS = (
         " or bound what does not draw, as log_prob, mean and kl_divergence do",
         "poisson binomial multinomial _standard_gamma _sample_dirichlet",
         {
-            "fractional_max_pool2d fractional_max_pool2d_with_indices": "its windows are random: use max_pool2d or"
-            " adaptive_max_pool2d",
-            "fractional_max_pool3d fractional_max_pool3d_with_indices": "its windows are random: use max_pool3d or"
-            " adaptive_max_pool3d",
+            "fractional_max_pool2d fractional_max_pool2d_with_indices": "its windows are drawn, or given by"
+            " _random_samples, and have no rule in either case: use max_pool2d or adaptive_max_pool2d",
+            "fractional_max_pool3d fractional_max_pool3d_with_indices": "its windows are drawn, or given by"
+            " _random_samples, and have no rule in either case: use max_pool3d or adaptive_max_pool3d",
         },
     ),
     Group(
@@ -118,6 +119,11 @@ GROUPS = (
         " smm hspmm hsmm saddmm sspaddmm _sparse_mm _sparse_addmm _sparse_sum _sparse_softmax _sparse_log_softmax"
         " native_norm _sparse_mask_projection to_mkldnn _nested_tensor_size"
         " _nested_tensor_strides _nested_tensor_storage_offsets",
+        {
+            "_nested_tensor_from_tensor_list _nested_view_from_buffer _nested_view_from_buffer_copy"
+            " _nested_view_from_jagged _nested_view_from_jagged_copy": "keep boxes of several lengths in a list, or pad"
+            " them to one with torch.nn.utils.rnn.pad_sequence and mask what was added",
+        },
     ),
     Group(
         "Kernels of one backend",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from . import rounding
 from ._registry import Box
-from ._validation import check_points
+from ._validation import check_meeting, check_points
 from .errors import DeviceError
 from .ops.arithmetic import operand
 
@@ -156,7 +156,9 @@ class SetOperations:
         (lower, upper), (low, high) = self._box, _as_points(other, self._box)
         if lower.dtype is torch.bool:
             return type(self)(lower | low, upper & high)  # type: ignore[call-arg]
-        return type(self)(torch.maximum(lower, low), torch.minimum(upper, high))  # type: ignore[call-arg]
+        lower, upper = torch.maximum(lower, low), torch.minimum(upper, high)
+        check_meeting(lower, upper)
+        return type(self)(lower, upper)  # type: ignore[call-arg]
 
     def bisect(self, index: int | tuple[int, ...] | None = None) -> tuple[Any, Any]:
         """Split the box in two at the middle of one entry.

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ._compat import anywhere, readable, vmapping
 
-__all__ = ["check_bounds", "check_clip", "check_plain", "check_points", "check_radius"]
+__all__ = ["check_bounds", "check_clip", "check_meeting", "check_plain", "check_points", "check_radius"]
 
 
 def check_bounds(lower: Tensor, upper: Tensor) -> None:
@@ -21,6 +21,12 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
         return
     if not (lower.dtype.is_floating_point or lower.dtype is torch.bool):
         raise TypeError(f"bounds are of a floating dtype (or bool), not {lower.dtype}: convert them with .float()")
+    if lower.dtype.is_floating_point and torch.finfo(lower.dtype).bits < 16:
+        raise TypeError(
+            f"torch compares no numbers of {lower.dtype}, so that bounds are wider: convert them with .float()"
+        )
+    if lower.is_nested or upper.is_nested:
+        raise TypeError("bounds have one shape, and nested tensors many: make a box of each tensor of .unbind()")
     if lower.layout != torch.strided or upper.layout != torch.strided:
         raise TypeError("bounds are dense tensors: convert them with .to_dense()")
     if lower.shape != upper.shape:
@@ -84,6 +90,19 @@ def check_radius(x: Tensor, radius: Any) -> None:
     infinite = x.isinf() & radius.to(x.device).isinf()
     if bool(infinite.any()):
         raise ValueError(f"the ball has infinite centre and radius at index {_first(infinite)}")
+
+
+def check_meeting(lower: Tensor, upper: Tensor) -> None:
+    """Raise ValueError unless two boxes, of which these are the greater lower and the lesser upper bound, meet."""
+    if not readable(lower) or vmapping():
+        return
+    apart = lower > upper
+    if bool(apart.any()):
+        index = _first(apart)
+        raise ValueError(
+            f"the boxes share no point at index {index}: {_at(lower, index)} > {_at(upper, index)}, so that one begins"
+            f" where the other has ended ({_share(apart)}); X.isdisjoint(Y) says where boxes are apart"
+        )
 
 
 def check_clip(lower: Tensor, upper: Tensor, clip: tuple[float, float]) -> None:

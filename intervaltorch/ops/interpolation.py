@@ -177,7 +177,9 @@ def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: i
     if isinstance(grid, Box) or interpolation_mode == 2:
         raise UnsupportedOpError(
             "grid_sample has interval rules for bilinear and nearest sampling at fixed places",
-            "pass a plain grid (X.center of a box is one) and mode='bilinear'",
+            "of a grid that is a box, each sample lies between the least and the greatest entry of its channel (and 0,"
+            " with padding_mode='zeros'): x.amin((-2, -1)) and x.amax((-2, -1)) bound it",
+            "of mode='bicubic', mode='bilinear' has a rule",
         )
     if interpolation_mode not in (0, 1) or padding_mode not in (0, 1, 2):
         raise UnsupportedOpError("grid_sample has the modes that torch.nn.functional.grid_sample names", "use those")

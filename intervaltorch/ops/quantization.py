@@ -57,7 +57,8 @@ def _check(scale: Any, zero_point: Any) -> None:
     if isinstance(scale, Box) or isinstance(zero_point, Box):
         raise UnsupportedOpError(
             "fake quantisation has an interval rule for a fixed scale and zero point",
-            "pass them as numbers or plain tensors: scale.center, for instance",
+            "a bound for one scale says nothing of another: pass the scale and the zero point of the model, as numbers"
+            " or plain tensors",
         )
     if not bool((torch.as_tensor(scale) > 0).all()):
         raise DomainError("the scale of a quantisation is a positive number", f"it is {scale}")
