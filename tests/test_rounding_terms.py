@@ -205,6 +205,8 @@ def test_products_that_underflow(dtype, mode, both, bias):
         for sign in (1, -1):
             y = F.linear(signed(thin(x), sign), thin(weight) if both else weight, bias)
             assert contains(y[:, :1], [sign * exact])
+            radius = F.linear(IntervalTensor(-x, x), thin(weight) if both else weight, bias)
+            assert contains(radius[:, :1], [sign * exact])
 
 
 @pytest.mark.parametrize("mode", [{}, {"accumulate": "float64"}], ids=str)

@@ -52,6 +52,7 @@ SELECTIONS = {
     "searchsorted side": lambda x: torch.searchsorted(EDGES, x, side="right"),
     "searchsorted in boxes": lambda x: torch.searchsorted(x.sort()[0], EDGES),
     "searchsorted in boxes, right": lambda x: torch.searchsorted(x.sort()[0], EDGES, right=True),
+    "searchsorted, both vary": lambda x: torch.searchsorted(x[:2].sort()[0], x[2:]),
     "bucketize": lambda x: torch.bucketize(x, EDGES),
     "bucketize right": lambda x: torch.bucketize(x, EDGES, right=True),
     "nonzero": lambda x: torch.nonzero(x),

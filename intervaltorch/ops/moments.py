@@ -42,8 +42,8 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     known = sum_budget(n, dtype)
     if ord == 1:
         return known
-    if ord == 2:
-        return rounding.arithmetic(known.relative + 3, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
+    if ord == 2:  # half the error of the sum, at most nu/2 or so, and the root's own u are less than known: 2(n + 1) u
+        return rounding.arithmetic(known.relative, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.claim("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
     absolute = (n * info.tiny) ** min(1.0, 1 / ord) / info.tiny if ord > 0 else 4
