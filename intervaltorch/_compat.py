@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -48,6 +49,7 @@ __all__ = [
     "out_of_place",
     "overload_packet",
     "plain_tensors_only",
+    "print_options",
     "readable",
     "redispatch_function",
     "scripted",
@@ -104,6 +106,11 @@ def guard_memory(check: Callable[..., None]) -> None:
     key = torch._C.DispatchKeySet(torch._C.DispatchKey.PythonTLSSnapshot)
     guard(torch.ops.aten._has_compatible_shallow_copy_type.default)
     guard(torch.ops.aten.set_.source_Tensor_storage_offset)
+
+
+def print_options() -> Any:
+    """What `torch.set_printoptions` set, which no public function returns."""
+    return torch._tensor_str.PRINT_OPTS
 
 
 def overload_packet(function: Any) -> Any:
@@ -326,7 +333,26 @@ def untraceable(reason: str) -> Exception:
     dynamo = sys.modules.get("torch._dynamo.trace_rules")
     if dynamo is not None:
         dynamo.add(__package__)
+        log = logging.getLogger("torch._dynamo.utils")
+        if not any(isinstance(known, _Uncompiled) for known in log.filters):
+            log.addFilter(_Uncompiled(reason))
     return UnsupportedFakeTensorException(reason)
+
+
+class _Uncompiled(logging.Filter):
+    """Say once, in place of what Dynamo logs for every frame, that a program runs on boxes uncompiled."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason, self.said = reason, False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let records of others pass, and of ours the first."""
+        if self.reason not in record.getMessage():
+            return True
+        first, self.said = not self.said, True
+        record.msg, record.args = "intervaltorch: torch.compile runs this program on boxes as it is, uncompiled", ()
+        return first
 
 
 def called_by_backward_hooks() -> bool:

@@ -89,6 +89,12 @@ class SupportedOps(list[Op]):
         counts: how many of torch's overridable functions become what; the keys are those of `KINDS`.
     """
 
+    def __contains__(self, op: object) -> bool:
+        """Whether an op has a rule: by its name, by one of its callables, or as a record."""
+        if isinstance(op, str):
+            return any(op in (record.name, *map(spelled, _callables(record))) for record in self)
+        return super().__contains__(op) or any(op in _callables(record) for record in self if callable(op))
+
     @property
     def counts(self) -> dict[str, int]:
         """Count torch's overridable functions by what becomes of them; those of a newer torch may be unknown."""
@@ -103,6 +109,10 @@ class SupportedOps(list[Op]):
         return "\n".join([f"{len(self)} rules; of the {sum(counts.values())} functions of torch", *lines])
 
 
+def _callables(record: Op) -> list[Any]:
+    return [spelling.function for spelling in record.spellings]
+
+
 def supported_ops() -> SupportedOps:
     """Return the record of every op with a rule, sorted by family and name.
 
@@ -111,11 +121,13 @@ def supported_ops() -> SupportedOps:
         (`torch.overrides.get_overridable_functions`); `counts` has these numbers.
 
     Example:
-        >>> import intervaltorch as it
+        >>> import torch, intervaltorch as it
         >>> ops = it.supported_ops()
         >>> exp = next(op for op in ops if op.name == "exp")
         >>> exp.family, exp.image
         ('increasing', (0.0, inf))
+        >>> "exp" in ops, torch.exp in ops, "torch.linalg.qr" in ops
+        (True, True, False)
         >>> list(ops.counts)
         ['rule', 'fallback', 'point', 'refused']
     """

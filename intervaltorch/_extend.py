@@ -13,9 +13,10 @@ from torch import Tensor
 from torch.overrides import get_overridable_functions, handle_torch_function, has_torch_function
 
 from . import _compat, rounding
+from ._compat import anywhere, readable, vmapping
 from ._registry import OPS, Box, Op, add_op, spellings
 from .errors import RegistrationError, UnsupportedOpError
-from .ops._boxes import check_domain, map_boxes
+from .ops._boxes import check_domain, map_boxes, ordered, share
 from .ops._families import spanned
 from .rounding import Budget
 
@@ -44,7 +45,8 @@ def register(
     arguments with `Box(lower, upper)` pairs of plain tensors in place of interval tensors, and returns a `Box` (or a
     tuple of them).
 
-    Where the computed ends are NaN, as `x e^x` at -inf, the box is unbounded up to the image.
+    Where the computed ends are NaN, as `x e^x` at -inf, the box is unbounded up to the image. What a rule returns is
+    checked at each call: a box, of bounds that fit each other and are not exchanged by more than rounding.
 
     Args:
         function: a Python function on tensors, or a function of torch that has no rule yet.
@@ -64,7 +66,8 @@ def register(
     Raises:
         RegistrationError: if not exactly one of `monotone`, `critical` and `rule` is given, if an argument contradicts
             its meaning, if a rule has a budget with an `input` term (of which input?), or if the function already has a
-            rule. At a call: if the function is not elementwise, or a rule returns no box.
+            rule. At a call: if the function is not elementwise, a rule returns no box, or one whose bounds
+            are exchanged or do not fit each other.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -93,7 +96,7 @@ def register(
             check_domain(name, first, domain)
         if rule is not None:
             boxes = _boxed(name, rule(*args, **kwargs))
-            return map_boxes(lambda box: _complete(box, name, budget, image, None), boxes)
+            return map_boxes(lambda box: _in_order(name, _complete(box, name, budget, image, None)), boxes)
         if first is None or _holds_box((args[1:], kwargs)):
             raise UnsupportedOpError(
                 f"{name} is bounded as a function of its first argument alone",
@@ -109,7 +112,7 @@ def register(
                 )
             return y
 
-        return _complete(spanned(first, evaluate, points, None, curvature), name, budget, image, first)
+        return _in_order(name, _complete(spanned(first, evaluate, points, None, curvature), name, budget, image, first))
 
     family = f"{monotone}" if monotone else "rule" if critical is None else "piecewise monotone"
     op = Op(
@@ -201,17 +204,64 @@ def _entries(function: Any) -> tuple[Any, list[Any]]:
 
 
 def _boxed(name: str, result: Any) -> Any:
-    """Raise RegistrationError unless a rule returned a box, or a tuple or dict that holds one."""
-    if not _holds_box(result) and _tensors_in(result):
+    """Raise RegistrationError unless a rule returned a box, or a tuple or dict that holds one, of bounds that fit."""
+    if not _holds_box(result):
+        kind = "plain tensors" if next(_tensors(result), None) is not None else f"{type(result).__name__}, no box"
         raise RegistrationError(
-            f"the rule of {name} returned plain tensors",
+            f"the rule of {name} returned {kind}",
             "return Box(lower, upper) from it, or a tuple of boxes",
         )
+    map_boxes(lambda box: _check_bounds(name, box), result)
     return result
 
 
-def _tensors_in(result: Any) -> bool:
-    return next(_tensors(result), None) is not None
+def _check_bounds(name: str, box: Box) -> Box:
+    """Raise RegistrationError unless both bounds are tensors of one shape, dtype and device."""
+    kinds = [
+        (tuple(x.shape), x.dtype, str(x.device)) if type(x) in (Tensor, torch.nn.Parameter) else type(x).__name__
+        for x in box
+    ]
+    if kinds[0] != kinds[1] or isinstance(kinds[0], str):
+        raise RegistrationError(
+            f"the rule of {name} returned a box whose bounds do not fit: lower is {kinds[0]}, upper is {kinds[1]}",
+            "bounds are plain tensors of one shape, dtype and device",
+        )
+    if not (box.lower.is_floating_point() or box.lower.is_complex() or box.lower.dtype is torch.bool):
+        raise RegistrationError(
+            f"the rule of {name} returned bounds of {box.lower.dtype}",
+            "bounds are of a floating dtype, or Booleans: certainly and possibly true",
+        )
+    return box
+
+
+def _in_order(name: str, box: Box) -> Box:
+    """The box itself, or with bounds that only rounding exchanged put in order.
+
+    Bounds that were computed each by itself may be exchanged by rounding where a box is almost a point; then what lies
+    between them is the answer. Rounding leaves them half of their digits, as `check_op` asks of points.
+
+    Raises:
+        RegistrationError: if they are exchanged otherwise, or in outward mode, naming the first such entry.
+    """
+    lower, upper = box
+    if not readable(lower) or lower.is_complex():
+        return box
+    crossed = lower & ~upper if lower.dtype is torch.bool else lower > upper
+    if not anywhere(crossed):
+        return box
+    if lower.dtype.is_floating_point and not rounding.outward():
+        size = torch.maximum(lower.abs(), upper.abs())
+        wrong = crossed & (lower - upper > size * torch.finfo(lower.dtype).eps ** 0.5)
+        if not anywhere(wrong):
+            return ordered(lower, upper)
+        crossed = wrong
+    at = "" if vmapping() else f": lower is {lower[crossed][0].item()}, upper is {upper[crossed][0].item()}"
+    raise RegistrationError(
+        f"the rule of {name} gives a lower bound above its upper bound",
+        f"{share(crossed, 'are exchanged')}{at}",
+        "where the function falls, the lower bound is its value at the upper end: exchange them in the rule",
+        "of a function registered by direction or critical points, the image or the budget does not hold",
+    )
 
 
 def _complete(box: Box, name: str, budget: Budget | None, image: tuple[float, float], x: Box | None) -> Box:

@@ -42,7 +42,8 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
 
     Args:
         lower: lower bounds, any shape, a floating dtype (or bool: *certainly true*; or complex: bounds of both parts).
-        upper: upper bounds, same shape, dtype and device (or bool: *possibly true*).
+        upper: upper bounds, same shape, dtype and device (or bool: *possibly true*). Either may be a number, which is
+            then the bound of every entry.
 
     Raises:
         TypeError: if dtypes differ or are neither floating nor bool.
@@ -69,8 +70,10 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
                 "a box has two bounds: IntervalTensor(lower, upper); IntervalTensor.point(x) contains x alone;"
                 " X.clone() copies a box"
             )
+        given = lower, upper
         lower = check_plain(lower, "lower", "hull(X, Y) is the smallest box around two")
         upper = check_plain(upper, "upper", "hull(X, Y) is the smallest box around two")
+        lower, upper = _spread(given[0], lower, upper).lower, _spread(given[1], upper, lower).upper
         check_bounds(lower, upper)
         return cls._wrap(Box(lower.clone(), upper.clone()))
 
@@ -327,6 +330,13 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         """Let `array * box` and `np.exp(box)` mean the torch function of the same name."""
         return apply_ufunc(ufunc, method, inputs, kwargs)
+
+
+def _spread(given: Any, bound: Tensor, other: Tensor) -> Box:
+    """A bound; a number given beside a floating tensor as the bound of every entry, enclosed in outward mode."""
+    if type(given) not in (int, float) or not other.dtype.is_floating_point:
+        return Box(bound, bound)
+    return Box(*(torch.full_like(other, float(end)) for end in operand(given, Box(other, other))))
 
 
 def _rebuild(lower: Tensor, upper: Tensor, parameter: bool = False) -> IntervalTensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import sys
 import types
 import warnings
@@ -43,6 +44,7 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
 
     Raises:
         IntervalError: one of the library's errors, naming the submodule in which it arose.
+        Exception: what torch or the function raises; torch's message then names the submodule, too.
         TypeError: if neither an argument, nor a parameter, nor the result holds an interval tensor.
 
     Example:
@@ -54,8 +56,7 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
         >>> Y.shape, bool((Y.lower <= Y.upper).all())
         (torch.Size([4, 1]), True)
     """
-    owner = getattr(function, "__self__", None)  # of a method such as model.encode
-    model = next((m for m in (function, owner) if isinstance(m, nn.Module)), None)
+    model = _module_of(function, inputs)
     _warn_of_scripts(model)
     with draws_told() as draws, _watched(model, draws), hidden_errors_raised():
         result = function(*inputs, **kwargs)
@@ -66,22 +67,33 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
     return result
 
 
-def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any]:
+def _module_of(function: Any, inputs: tuple = ()) -> nn.Module | None:
+    """The module that runs: of a method such as `model.encode`, its owner; of `functional_call`, its first argument."""
+    if isinstance(function, functools.partial):
+        return _module_of(function.func, (*function.args, *inputs))
+    parts = (function, getattr(function, "__self__", None), *inputs)
+    return next((part for part in parts if isinstance(part, nn.Module)), None)
+
+
+def layer_bounds(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> dict[str, Any]:
     """Bound the output of every submodule in one forward pass.
 
     Args:
-        model: any module; it is left as it was.
+        function: any module, which is left as it was; a method of one, such as `model.encode`; or a function that takes
+            one, such as `torch.func.functional_call`, which runs it with interval parameters.
         *inputs: its arguments, with interval tensors.
         **kwargs: its keyword arguments.
 
     Returns:
-        A dict of outputs by module path, in the order of completion; the model itself is `""`. An output is what the
-        submodule returned, an interval tensor or a tuple, dict... of them, before later layers wrote into it. A
-        module that runs several times has its outputs under its paths in turn, then under `path#2`, `path#3`...
+        A dict of outputs by module path, in the order of completion; the model itself is `""`, if it is called.
+        An output is what the submodule returned, an interval tensor or a tuple, dict... of them, before later layers
+        wrote into it. A module that runs several times has its outputs under its paths in turn, then under `path#2`,
+        `path#3`...
         Scripted submodules take no hooks and are left out.
 
     Raises:
-        IntervalError, TypeError: as `bound` does.
+        IntervalError: as `bound` does.
+        TypeError: as `bound` does, and if no module is found.
 
     Example:
         >>> import torch
@@ -91,6 +103,12 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
         >>> list(layer_bounds(model, IntervalTensor.from_ball(torch.zeros(1, 2), 0.1)))
         ['0', '1', '']
     """
+    model = _module_of(function, inputs)
+    if model is None:
+        raise TypeError(
+            "layer_bounds() found no module: pass the module, a method of it such as model.encode, or a function that"
+            " takes it as an argument"
+        )
     outputs: dict[str, Any] = {}
     paths: dict[nn.Module, list[str]] = {}
     for path, module in model.named_modules(remove_duplicate=False):
@@ -107,7 +125,7 @@ def layer_bounds(model: nn.Module, *inputs: Any, **kwargs: Any) -> dict[str, Any
     with contextlib.ExitStack() as stack:
         for module in paths:
             stack.callback(module.register_forward_hook(record).remove)
-        bound(model, *inputs, **kwargs)
+        bound(function, *inputs, **kwargs)
     return outputs
 
 
@@ -183,6 +201,7 @@ def _watched(model: nn.Module | None, draws: Draws | None) -> Iterator[None]:
         return
     titles = {module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()}
     before = sys.exc_info()[1]
+    located: list[BaseException] = []
 
     def enter(module: nn.Module, args: Any) -> None:
         if draws is not None:
@@ -191,13 +210,16 @@ def _watched(model: nn.Module | None, draws: Draws | None) -> Iterator[None]:
     def locate(module: nn.Module, args: Any, output: Any) -> None:
         if draws is not None:
             draws.leave()
-        error = sys.exc_info()[1]
+        error = raised = sys.exc_info()[1]
         if error is before:
             return
         while error is not None and not isinstance(error, IntervalError):
             error = error.__cause__
         if error is not None:
             error.locate(titles[module])
+        elif raised is not None and raised not in located:
+            located.append(raised)
+            _name_place(raised, titles[module])
 
     with contextlib.ExitStack() as stack:
         for module in titles:
@@ -205,3 +227,9 @@ def _watched(model: nn.Module | None, draws: Draws | None) -> Iterator[None]:
                 stack.callback(module.register_forward_pre_hook(enter).remove)
                 stack.callback(module.register_forward_hook(locate, always_call=True).remove)
         yield
+
+
+def _name_place(error: BaseException, place: str) -> None:
+    """Add to what torch says about wrong arguments in which submodule they were."""
+    if type(error) in (RuntimeError, ValueError, TypeError, IndexError) and len(error.args) == 1:
+        error.args = (f"{error.args[0]}\n  in: {place}",)

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import functools
+import logging
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torch import nn
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor, bound, layer_bounds
+from intervaltorch._compat import _Uncompiled
 
 
 def ball(*shape, radius=0.25):
@@ -266,3 +268,67 @@ def test_scripted_modules_are_bounded_and_lose_gradients_aloud():
         torch.testing.assert_close(Y.lower, plain(X).lower)
     with torch.no_grad():
         assert list(layer_bounds(nn.Sequential(nn.Linear(3, 3), scripted), X)) == ["0", ""]
+
+
+# --- methods, interval parameters, errors of torch --------------------------------------------------------------------
+
+
+class Coder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.encoder, self.decoder = nn.Linear(2, 3), nn.Linear(4, 2)
+
+    def encode(self, x, scale=1.0):
+        return self.encoder(x) * scale
+
+    def forward(self, x):
+        return self.decoder(self.encode(x))
+
+
+def test_layers_of_a_method():
+    model, X = Coder(), ball(5, 2)
+    for method in (model.encode, functools.partial(model.encode, scale=2.0)):
+        layers = layer_bounds(method, X)
+        assert list(layers) == ["encoder"] and layers["encoder"].lower.equal(model.encoder(X).lower)
+    assert hooks_left(model) == 0
+    with pytest.raises(TypeError, match="found no module"):
+        layer_bounds(lambda x: x, X)
+
+
+@pytest.mark.parametrize("call", [torch.func.functional_call, functools.partial(torch.func.functional_call)])
+def test_interval_parameters_for_one_call(call):
+    model, x = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), torch.randn(5, 2)
+    weights = {"0.weight": IntervalTensor.from_ball(model[0].weight.detach(), 0.1)}
+    Y, layers = bound(call, model, weights, x), layer_bounds(call, model, weights, (x,))
+    assert list(layers) == ["0", "1", "2", ""] and layers[""].lower.equal(Y.lower)
+    for _ in range(20):
+        moved = weights["0.weight"].lower + torch.rand(3, 2) * weights["0.weight"].width
+        value = torch.func.functional_call(model, {"0.weight": moved}, x)
+        assert bool(Y.contains(value).all())
+    assert type(model[0].weight) is nn.Parameter and hooks_left(model) == 0
+    weights["2.weight"] = IntervalTensor.point(torch.ones(1, 7))
+    with pytest.raises(RuntimeError, match=r"in: 2 \(Linear\)"):
+        bound(call, model, weights, x)
+
+
+def test_errors_of_torch_name_the_innermost_module():
+    model = nn.Sequential(nn.Linear(2, 2), Coder())
+    with pytest.raises(RuntimeError, match=r"cannot be multiplied(.|\n)*in: 1\.decoder \(Linear\)") as caught:
+        bound(model, ball(5, 2))
+    assert str(caught.value).count("in: ") == 1
+    with pytest.raises(RuntimeError, match=r"in: encoder \(Linear\)"):
+        layer_bounds(Coder().encode, ball(5, 7))
+
+
+def test_supported_ops_know_names_and_functions():
+    ops = it.supported_ops()
+    assert "exp" in ops and "torch.exp" in ops and torch.exp in ops and torch.Tensor.exp in ops and ops[0] in ops
+    assert "qr" not in ops and torch.linalg.qr not in ops and None not in ops and 3 not in ops
+
+
+def test_compile_says_once_that_boxes_run_uncompiled():
+    log = logging.getLogger("torch._dynamo.utils")
+    said, other = _Uncompiled("a box"), logging.LogRecord("x", logging.WARNING, "", 0, "of another", (), None)
+    records = [logging.LogRecord(log.name, logging.WARNING, "", 0, "Encountered (a box)", (), None) for _ in range(3)]
+    assert [said.filter(record) for record in (*records, other)] == [True, False, False, True]
+    assert records[0].getMessage().endswith("as it is, uncompiled") and other.getMessage() == "of another"

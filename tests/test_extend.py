@@ -146,6 +146,61 @@ def test_a_rule_that_returns_no_box_is_found_out():
         pair(box((0.0, 1.0)))
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (lambda x: Box(-x.lower, -x.upper), "lower bound above its upper bound"),
+        (lambda x: {"y": Box(x.upper + 1, x.lower)}, "lower bound above its upper bound"),
+        (lambda x: Box(x.lower > -9, x.lower > 9), "lower bound above its upper bound"),
+        (lambda x: None, "returned NoneType, no box"),
+        (lambda x: 3.0, "returned float, no box"),
+        (lambda x: (), "returned tuple, no box"),
+        (lambda x: Box(x.lower, x.upper[:1]), "do not fit"),
+        (lambda x: Box(x.lower, x.upper.double()), "do not fit"),
+        (lambda x: Box(0.0, 1.0), "do not fit"),
+        (lambda x: (Box(x.lower, x.upper), Box(IntervalTensor(x.lower, x.upper), x.upper)), "do not fit"),
+        (lambda x: Box(x.lower.long(), x.upper.long()), r"bounds of torch\.int64"),
+    ],
+)
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.filterwarnings("ignore:the outward bounds")
+def test_a_rule_that_returns_a_wrong_box_is_found_out(rule, message, mode):
+    wrong = it.register(lambda x: x, rule=rule)
+    with it.rounding(mode), pytest.raises(it.RegistrationError, match=message):
+        wrong(box((0.0, 1.0), (1.0, 2.0)))
+
+
+def test_bounds_that_rounding_exchanged_are_put_in_order():
+    near = it.register(lambda x: x, rule=lambda x: Box(x.lower + 3e-7, x.upper))
+    Y = near(IntervalTensor.point(torch.ones(2)))
+    assert (Y.lower <= Y.upper).all() and Y.contains(1.0).all()
+    unknown = it.register(lambda x: x, rule=lambda x: Box(x.lower * math.nan, x.upper))
+    assert unknown(box((0.0, 1.0))).lower.item() == -math.inf
+
+
+@pytest.mark.filterwarnings("ignore:the outward bounds")
+def test_an_image_that_does_not_hold_is_found_out():
+    shifted = it.register(lambda x: x + 1, monotone="increasing", image=(0.0, math.inf))
+    with it.rounding("outward"), pytest.raises(it.RegistrationError, match=r"the image or the budget"):
+        shifted(box((-9.0, -8.0)))
+
+
+@pytest.mark.filterwarnings("ignore:the outward bounds")
+def test_check_op_takes_a_bound_cut_to_the_image_for_what_it_is():
+    check_op(
+        it.register(lambda x: (x + torch.sqrt(x**2 + 4)) / 2, monotone="increasing", image=(0.0, math.inf)), samples=8
+    )
+
+
+@pytest.mark.filterwarnings("ignore:the outward bounds")
+def test_check_op_shows_the_box_the_point_and_a_remedy():
+    square = it.register(lambda x: x**2, monotone="increasing", image=(0.0, math.inf))
+    with pytest.raises(AssertionError) as caught:
+        check_op(square, samples=8)
+    for part in ("the input box is [", "the point ", "check what was said of the function: its direction"):
+        assert part in str(caught.value)
+
+
 def test_rules_take_and_return_structures():
     @it.register(rule=lambda xs, *, scale: {"sum": Box(xs[0].lower + xs[1].lower, xs[0].upper + xs[1].upper), "n": 2})
     def tally(xs, *, scale):

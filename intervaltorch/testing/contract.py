@@ -7,6 +7,7 @@ answer, in nearest mode it does so once it is widened by the gap that outward mo
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -98,9 +99,13 @@ def check_sound(
         first = value if first is None else first
         for result, mode in ((outward, "outward"), (spanned(nearest, outward), "nearest")):
             exact = with_constants(result, value, first)
-            _assert_encloses(result, exact, function, args, named, f"the box of {mode} mode")
+            _assert_encloses(result, exact, function, args, named, f"the box of {mode} mode", (inputs, kwargs))
+    told = functools.partial(_told, (inputs, kwargs), None)
     inputs, kwargs = to_float64((inputs, kwargs))
-    assert_gap_shrinks(outward, nearest, *(_run(mode, function, inputs, kwargs) for mode in ("outward", "nearest")))
+    outward64, nearest64 = (_run(mode, function, inputs, kwargs) for mode in ("outward", "nearest"))
+    record = _record(function)
+    image = record.image if record else (-inf, inf)
+    assert_gap_shrinks(outward, nearest, outward64, nearest64, image, told)
 
 
 def check_result(function: Function, *inputs: Any, **kwargs: Any) -> None:
@@ -162,7 +167,8 @@ def check_unbounded(function: Function, *inputs: Any, **kwargs: Any) -> None:
         for args, named in _points(finite, finite_kwargs, 8, ()):
             value = real_parts(reference(function, *args, **named))
             exact = with_constants(result, value, value)
-            _assert_encloses(result, exact, function, args, named, "the box of an infinite input")
+            what = "the box of an infinite input"
+            _assert_encloses(result, exact, function, args, named, what, boxes)
 
 
 def check_gradient(function: Function, *inputs: Any, **kwargs: Any) -> None:
@@ -246,12 +252,36 @@ def _gradients(bounds: list[Tensor], kept: list[Tensor], ends: list[Tensor]) -> 
     return list(torch.autograd.grad(total, floating, allow_unused=True, materialize_grads=True))  # type: ignore[arg-type]
 
 
-def _assert_encloses(result: Any, value: Any, function: Function, args: Any, kwargs: Any, what: str) -> None:
+def _assert_encloses(
+    result: Any, value: Any, function: Function, args: Any, kwargs: Any, what: str, boxes: Any
+) -> None:
     try:
         assert_encloses(result, value, what=what)
-    except AssertionError:
+    except AssertionError as error:
         if not _meets(result, value, function, args, kwargs):
-            raise
+            raise AssertionError(f"{error}{_told(boxes, (args, kwargs), getattr(error, 'index', ()))}") from None
+
+
+def _told(boxes: Any, points: Any, index: tuple[int, ...]) -> str:
+    """Say what the inputs were, at this index if they have one, and what to look at."""
+    lines = []
+    given = [*flatten(boxes)[0]]
+    tried = [*flatten(points)[0]] if points is not None else given
+    for box, point in zip(given, tried, strict=True):
+        if is_box(box):
+            fits = len(index) == box.ndim and all(i < n for i, n in zip(index, box.shape))
+            shown = tuple(x[index] if fits else x for x in (box.lower, box.upper, point))
+            if shown[0].ndim == 0:
+                numbers = [x.item() for x in shown[:2]] + [shown[2].item()] * (points is not None)
+                texts = [f"{number:.17g}" for number in numbers]
+                lines.append(
+                    f"the input box is [{texts[0]}, {texts[1]}]" + "".join(f", the point {x}" for x in texts[2:])
+                )
+    lines.append(
+        "check what was said of the function: its direction or critical points, domain, image and budget; for a"
+        " function that cancels, state a budget that allows for it, or write it so that it does not"
+    )
+    return "".join(f"\n  {line}" for line in lines)
 
 
 def _meets(result: Any, value: Any, function: Function, args: Any, kwargs: Any) -> bool:

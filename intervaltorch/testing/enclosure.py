@@ -101,7 +101,9 @@ def _assert_inside(lower: Tensor, upper: Tensor, value: Tensor, what: str) -> No
     at = index[value.ndim - lower.ndim :]
     low, high, point = lower[at].item(), upper[at].item(), value[index].item()
     excess = max(low - point, point - high)
-    raise AssertionError(
+    error: Any = AssertionError(
         f"{what} does not enclose {int(missed.sum())} of {value.numel()} values: at index {at} the box is "
         f"[{low:.17g}, {high:.17g}], the value is {point:.17g}, outside by {excess:.3g}"
     )
+    error.index = at
+    raise error
