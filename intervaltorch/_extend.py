@@ -93,7 +93,8 @@ def register(
             args = (kwargs.pop(parameter),)
         first = args[0] if args and isinstance(args[0], Box) else None
         if domain != (-inf, inf) and first is not None:
-            check_domain(name, first, domain)
+            first = check_domain(name, first, domain)
+            args = (first, *args[1:])
         if rule is not None:
             boxes = _boxed(name, rule(*args, **kwargs))
             return map_boxes(lambda box: _in_order(name, _complete(box, name, budget, image, None)), boxes)

@@ -162,8 +162,12 @@ def share(mask: Tensor, verb: str) -> str:
 # --- domains ----------------------------------------------------------------------------------------------------------
 
 
-def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> None:
-    """Refuse a box some of whose points lie outside the closed domain of a function.
+def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> Any:
+    """Return a box as it is to be evaluated, or refuse one some of whose points lie outside the closed domain.
+
+    In outward mode rounding moves an end that lies on the edge of the domain out of it. A box that reaches inside, and
+    leaves by no more than `_ROUNDINGS` roundings of numbers of its size or of 1, is cut to its part inside: there the
+    function has all of its values. The end that is cut is a constant for autograd.
 
     Raises:
         DomainError: with the first offending index, its bounds, and how to stay inside.
@@ -171,19 +175,41 @@ def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> None:
     l, u = as_box(x)
     low, high = domain
     if not isinstance(l, Tensor) or not readable(l):
-        return
+        return x
     outside = (l < low) | (u > high) if high < inf else l < low
     if low == -inf:
         outside = u > high
     if not anywhere(outside):
-        return
+        return x
+    by_rounding = outward() and isinstance(x, Box) and l.dtype.is_floating_point
+    if by_rounding and not anywhere(outside & ~_nearly_inside(l, u, domain, _ROUNDINGS)):
+        return Box(l.clamp(low, high), u.clamp(low, high))
     at = "" if vmapping() else ": [{:.9g}, {:.9g}]".format(*(bound[outside][0].item() for bound in (l, u)))
+    rounded = by_rounding and anywhere(outside & _nearly_inside(l, u, domain, 2.0**-8 / torch.finfo(l.dtype).eps))
     raise DomainError(
         f"a box leaves the domain [{low:g}, {high:g}] of {op_name}",
         f"{share(outside, 'do')}{at}",
+        *([_BY_ROUNDING] if rounded else []),
         f"some of its points give NaN; clamp the argument first, as in x.clamp({_clamp_hint(domain)}); "
         "a branch guarded by torch.where still meets the whole box",
     )
+
+
+_ROUNDINGS = 16
+"""By how many eps a box may leave a domain in outward mode: more than some elementwise operations add to an end."""
+_BY_ROUNDING = (
+    "it leaves by so little that outward rounding of an earlier step may have done it: where the exact values stay "
+    "inside, the clamp below loses nothing"
+)
+
+
+@torch.no_grad()
+def _nearly_inside(l: Tensor, u: Tensor, domain: tuple[float, float], roundings: float) -> Tensor:
+    """Whether a box has points in a domain and leaves it by a few roundings at most."""
+    low, high = domain
+    size = torch.maximum(l.abs(), u.abs()).clamp(min=1.0, max=torch.finfo(l.dtype).max)
+    room = size * (roundings * torch.finfo(l.dtype).eps)
+    return (l >= low - room) & (u <= high + room) & (u >= low) & (l <= high)
 
 
 def _clamp_hint(domain: tuple[float, float]) -> str:

@@ -105,7 +105,7 @@ def monotone(
         if not args:  # signs belong to positions
             args = (kwargs.pop(next(key for key in ("input", "self", "x") if key in kwargs)),)
         if checked:
-            check_domain(name, args[0], domain)
+            args = (check_domain(name, args[0], domain), *args[1:])
         if len(args) == 1 and not kwargs:
             x = args[0]
             ends = (x.upper,), (x.lower,)
@@ -207,7 +207,7 @@ def piecewise_monotone(
 
     def enclose(input: Box, **kwargs: Any) -> Box:
         if domain != (-inf, inf):
-            check_domain(name, input, domain)
+            input = check_domain(name, input, domain)
         return spanned(input, lambda x: evaluate(x, **kwargs), critical, limits, curvature, name, budget, image)
 
     enclose.__name__ = name

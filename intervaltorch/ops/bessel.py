@@ -187,7 +187,7 @@ def _second_kind(name: str, index: int) -> None:
     @rule(name, formula=f"Y_{index - 2}(x)", family="waves", domain=(0.0, inf), image=IMAGES[index], proven=True)
     def bessel_y(input: Box) -> Box:
         """The hull; -inf at 0."""
-        check_domain(name, input, (0.0, inf))
+        input = check_domain(name, input, (0.0, inf))
         return _cast(_right_of_zero(index, Box(*(end.double() for end in input))), input.lower.dtype)
 
 

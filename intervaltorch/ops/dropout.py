@@ -59,7 +59,7 @@ def bernoulli(input: Box, p: float | None = None, *, generator: Any = None) -> A
         _draws.masked("bernoulli")
     if p is not None:  # which takes only the shape of the box
         return torch.bernoulli(torch.empty_like(lower), p, generator=generator)
-    check_domain("bernoulli", input, (0.0, 1.0))
+    lower, upper = check_domain("bernoulli", input, (0.0, 1.0))
     number = torch.rand(lower.shape, dtype=lower.dtype, device=lower.device, generator=generator)
     return Box((number < lower).to(lower.dtype), (number < upper).to(lower.dtype))
 

@@ -150,7 +150,7 @@ def logit(input: Box, eps: Any = None) -> Box:
     first kind where |y| > 1 and of the second elsewhere, as x > 1/4 there.
     """
     if eps is None or eps < 0:
-        check_domain("logit", input, (0.0, 1.0))
+        input = check_domain("logit", input, (0.0, 1.0))
     else:
         if eps > 0.5:
             raise DomainError(

@@ -132,7 +132,7 @@ def mvlgamma(input: Box, p: int) -> Box:
     """
     if p < 1:
         raise DomainError(f"mvlgamma is defined for p >= 1, not {p}", "pass a positive dimension")
-    check_domain("mvlgamma", input, ((p - 1) / 2, inf))
+    input = check_domain("mvlgamma", input, ((p - 1) / 2, inf))
     constant = p * (p - 1) / 4 * math.log(pi)
     shifts = [i / 2 for i in range(p)]
 
@@ -181,8 +181,8 @@ def zeta(input: Operand, other: Operand) -> Box:
     """
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
-    check_domain("zeta", x, (1.0, inf))
-    check_domain("zeta", y, (0.0, inf))
+    x = check_domain("zeta", x, (1.0, inf))
+    y = check_domain("zeta", y, (0.0, inf))
     first = y.upper.clamp(max=1)
     split = first**-x.lower + _zeta(x.upper, first + 1)
     lower = torch.where((y.upper >= 1) | (x.lower == x.upper), _zeta(x.upper, y.upper), split)

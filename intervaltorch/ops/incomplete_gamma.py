@@ -46,8 +46,8 @@ def _shape_and_argument(name: str, input: Operand, other: Operand) -> tuple[Box,
     """Both operands as boxes of tensors inside the domain, which lacks the origin."""
     a, x = operands(input, other)
     a, x = as_tensors(a, x), as_tensors(x, a)
-    check_domain(name, a, (0.0, inf))
-    check_domain(name, x, (0.0, inf))
+    a = check_domain(name, a, (0.0, inf))
+    x = check_domain(name, x, (0.0, inf))
     if readable(x.lower) and anywhere((a.lower == 0) & (x.lower == 0)):
         raise DomainError(
             f"{name}(0, 0) is not a number, and a pair of boxes contains that point",

@@ -49,7 +49,7 @@ def kl_div(input: Any, target: Any, reduction: int = _MEAN, *, log_target: bool 
     r"""Falls in x; in y least at $e^{x - 1}$, or in its logarithm at x - 1: the hull."""
     x, y = operands(*widest(input, target))
     if not log_target:
-        check_domain("kl_div", y, (0.0, inf))
+        y = check_domain("kl_div", y, (0.0, inf))
 
     def value(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if log_target:
@@ -83,7 +83,7 @@ def poisson_nll_loss(
     """
     x, y = operands(*widest(input, target))
     if not log_input:
-        check_domain("poisson_nll_loss", x, (-eps, inf))
+        x = check_domain("poisson_nll_loss", x, (-eps, inf))
 
     def value(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if log_input:
@@ -142,7 +142,7 @@ def gaussian_nll_loss(
     if variance.lower.shape != first.shape or reduction not in _REDUCTIONS:  # torch's own errors
         F.gaussian_nll_loss(first.detach(), target.lower.detach(), variance.upper.detach().abs(),
                             reduction=reduction)  # fmt: skip
-    check_domain("gaussian_nll_loss", variance, (0.0, inf))
+    variance = check_domain("gaussian_nll_loss", variance, (0.0, inf))
     v, distance = clamp_min(variance, eps), square(sub(input, target))
 
     def value(s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:

@@ -136,7 +136,7 @@ def binary_cross_entropy_with_logits(
 )  # fmt: skip
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: int = _MEAN) -> Any:
     """Falls up to the target and rises from there: the hull. Logarithms are cut at -100, as torch does."""
-    check_domain("binary_cross_entropy", input, (0.0, 1.0))
+    input = check_domain("binary_cross_entropy", input, (0.0, 1.0))
 
     def loss(x: Box, y: Tensor) -> Box:
         def value(t: Tensor) -> Tensor:

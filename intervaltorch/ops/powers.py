@@ -49,7 +49,7 @@ def power(input: Operand, exponent: Operand) -> Box:
 
 def _power_at_corners(x: Box, p: Box) -> Box:
     """The power of non-negative numbers: monotone in each argument; a base of 0 is that of the positive numbers."""
-    check_domain("x**p for intervals of exponents", x, (0.0, inf))
+    x = check_domain("x**p for intervals of exponents", x, (0.0, inf))
     return widened(unbounded(*corners(torch.pow, Box(x.lower + 0.0, x.upper + 0.0), p)), POWER, (0.0, inf))
 
 
@@ -62,7 +62,8 @@ def _fixed_power(x: Box, p: Any) -> Box:
     odd, even, negative = p % 2 == 1, integer & (p % 2 != 1), p < 0
     if integer is not True:
         fractional = Box(*(_pick(integer, torch.zeros_like(end), end) for end in x))
-        check_domain("x**p for fractional p", fractional, (0.0, inf))
+        cut = check_domain("x**p for fractional p", fractional, (0.0, inf))
+        x = x if cut is fractional else Box(*(_pick(integer, *pair) for pair in zip(x, cut, strict=True)))
     size = x if even is False else absolute(x)
     base = Box(_pick(even, size.lower, x.lower), _pick(even, size.upper, x.upper))
     low, high = _pick(negative, base.upper, base.lower), _pick(negative, base.lower, base.upper)

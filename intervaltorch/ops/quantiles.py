@@ -27,7 +27,7 @@ def _quantile(name: str) -> None:
         """
         x, fractions = as_box(input), as_box(q)
         if isinstance(q, Box):
-            check_domain(name, q, (0.0, 1.0))
+            fractions = check_domain(name, q, (0.0, 1.0))
         ends = [function(*end, dim, keepdim, interpolation=interpolation) for end in zip(x, fractions, strict=True)]
         # Between infinite entries torch interpolates to NaN.
         values = unbounded(*ends)
