@@ -195,7 +195,7 @@ def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> Any:
     )
 
 
-_ROUNDINGS = 16
+_ROUNDINGS = 64
 """By how many eps a box may leave a domain in outward mode: more than some elementwise operations add to an end."""
 _BY_ROUNDING = (
     "it leaves by so little that outward rounding of an earlier step may have done it: where the exact values stay "

@@ -25,6 +25,7 @@ from .. import rounding
 from .._registry import Box
 from ._boxes import as_box, untracked
 from ._families import rule
+from ._signs import keep_signs
 from .arithmetic import add, mul
 
 inf = math.inf
@@ -32,7 +33,7 @@ Product = Callable[[Tensor, Tensor, Any], Tensor]
 
 
 def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
-    """Bound `product(x, weight, bias)`, a map linear in `x` and in `weight` to which `bias` is added.
+    """Bound `product(x, weight, bias)`: sums of products of an entry of `x` and one of `weight`, and `bias`.
 
     Args:
         product: called with plain tensors.
@@ -78,7 +79,10 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         error = untracked(radius).mul_(factor)
         if bias is None:
             error.add_(floor)
-    return finite(centre - radius, centre + radius)
+    box = finite(centre - radius, centre + radius)
+    if growth is not None:
+        keep_signs(product, as_box(x), as_box(weight), bias, box, rounding.gamma(terms + 20, dtype))
+    return box
 
 
 def _two_boxes(
@@ -129,7 +133,9 @@ def _mixed(product: Product, x: Box, weight: Tensor, bias: Tensor | None, terms:
     error = untracked(radius).mul_(factor)
     if bias is None:
         error.add_(_FLOOR * tiny)
-    return finite(centre - radius, centre + radius)
+    box = finite(centre - radius, centre + radius)
+    keep_signs(product, x, as_box(weight), bias, box, rounding.gamma(terms + 20, torch.float32))
+    return box
 
 
 def _unless_point(x: Box) -> Any:

@@ -21,6 +21,7 @@ from .._registry import Box, spellings
 from .._undecided import Undecided
 from ..rounding import EXACT
 from ._families import rule, structural
+from ._signs import keep_sign
 from .affine import finite, in_double
 from .reductions import sum_growth
 
@@ -49,7 +50,10 @@ def summed(function: Callable[..., Tensor], low: tuple, high: tuple, terms: int 
             low_error, high_error = (
                 function(*[x.abs() for x in ends]).mul_(factor).add_(4 * info.tiny) for ends in (low, high)
             )
+        sums = lower.detach(), upper.detach()
         lower, upper = lower - low_error, upper + high_error
+        keep_sign(function, low, (sums[0] >= 0) & (lower.detach() < 0), lower, torch.lt)
+        keep_sign(function, high, (sums[1] <= 0) & (upper.detach() > 0), upper, torch.gt)
     return finite(lower, upper)
 
 

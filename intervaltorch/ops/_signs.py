@@ -1,0 +1,70 @@
+"""Sums whose terms all have one sign: outward rounding does not move their bounds across zero."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .._compat import anywhere, readable
+from .._registry import Box
+from ._boxes import as_box, untracked
+
+
+@torch.no_grad()
+def keep_signs(
+    product: Callable[[Tensor, Tensor, Any], Tensor], x: Box, weight: Box, bias: Any, box: Box, growth: float
+) -> None:
+    """Move bounds of sums of products back to zero where all products have one sign and rounding alone crossed it.
+
+    Products of the other sign are counted where a bound lies beyond zero by no more than its rounding, some `growth`
+    of itself and some subnormal numbers. A bound that is missed here is only less tight.
+
+    Args:
+        product: adds products of an entry of `x` and one of `weight`, and the bias.
+        x: one factor.
+        weight: the other.
+        bias: box, tensor or None.
+        box: the bounds, fresh, which are changed.
+        growth: what rounding moves the bounds by, relative to the sum of the absolute products.
+    """
+    low, high = untracked(box.lower), untracked(box.upper)
+    if not readable(low):
+        return
+    info = torch.finfo(low.dtype)
+    reach = (8 * growth + 256 * info.eps) * torch.maximum(high.abs(), low.abs()) + info.tiny / info.eps
+    below, above = (low < 0) & (low >= -reach), (high > 0) & (high <= reach)
+    if not anywhere(below | above):
+        return
+    (xl, xu), (wl, wu) = x, weight
+    least, greatest = (None, None) if bias is None else as_box(bias)
+    for bound, moved, (first, second), offset in (
+        (low, below, ((xl < 0, wu > 0), (xu > 0, wl < 0)), None if least is None else least < 0),
+        (high, above, ((xu > 0, wu > 0), (xl < 0, wl < 0)), None if greatest is None else greatest > 0),
+    ):
+        if anywhere(moved):
+            others = _count(product, *first, offset, low.dtype) + _count(product, *second, None, low.dtype)
+            bound.masked_fill_(moved & (others == 0), 0.0)
+
+
+def _count(product: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Any, dtype: torch.dtype) -> Tensor:
+    """How many products, and biases, are marked."""
+    return product(x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
+
+
+@torch.no_grad()
+def keep_sign(function: Callable[..., Tensor], ends: tuple, moved: Tensor, bound: Tensor, wrong: Any) -> None:
+    """Move bounds of a weighted sum back to zero where rounding crossed it and no entry has the wrong sign.
+
+    Args:
+        function: sums entries with non-negative weights.
+        ends: its arguments.
+        moved: where rounding moved the bound across zero.
+        bound: the bounds, fresh, which are changed.
+        wrong: `torch.lt` or `torch.gt`, which tells entries of the wrong sign.
+    """
+    if readable(moved) and anywhere(moved):
+        count = function(*[wrong(x, 0).to(x.dtype) for x in ends])  # of ones, since a mean of entries may underflow
+        untracked(bound).masked_fill_(moved & (count == 0), 0.0)
