@@ -34,15 +34,18 @@ def keep_signs(
     if not readable(low):
         return
     info = torch.finfo(low.dtype)
-    reach = (8 * growth + 256 * info.eps) * torch.maximum(high.abs(), low.abs()) + info.tiny / info.eps
-    below, above = (low < 0) & (low >= -reach), (high > 0) & (high <= reach)
-    if not anywhere(below | above):
+    depth = -low
+    reach = torch.maximum(depth, high).mul_(8 * growth + 256 * info.eps).add_(info.tiny / info.eps)
+    least = torch.minimum(depth, high)  # positive where zero is inside
+    near = (least > 0) & (least <= reach)
+    if not anywhere(near):
         return
+    below, above = near & (depth <= reach), near & (high <= reach)
     (xl, xu), (wl, wu) = x, weight
-    least, greatest = (None, None) if bias is None else as_box(bias)
+    bl, bu = (None, None) if bias is None else as_box(bias)
     for bound, moved, (first, second), offset in (
-        (low, below, ((xl < 0, wu > 0), (xu > 0, wl < 0)), None if least is None else least < 0),
-        (high, above, ((xu > 0, wu > 0), (xl < 0, wl < 0)), None if greatest is None else greatest > 0),
+        (low, below, ((xl < 0, wu > 0), (xu > 0, wl < 0)), None if bl is None else bl < 0),
+        (high, above, ((xu > 0, wu > 0), (xl < 0, wl < 0)), None if bu is None else bu > 0),
     ):
         if anywhere(moved):
             others = _count(product, *first, offset, low.dtype) + _count(product, *second, None, low.dtype)
