@@ -188,7 +188,7 @@ def generator_state() -> bytes:
     """The state of torch's random generator, which changes with every draw; nothing while a graph is recorded."""
     if torch.compiler.is_compiling():
         return b""
-    with plain_tensors_only():
+    with plain_tensors_only(), transforms_seen(False):
         return torch.default_generator.get_state().numpy().tobytes()
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor, RandomnessWarning, bound, layer_bounds
@@ -145,3 +146,29 @@ def test_nested_bounds_and_errors():
         warnings.simplefilter("error")
         bound(lambda x: F.dropout(x).sub(9).log(), ball(2, 3))
     assert not warnings_of(bound, nn.Linear(3, 3), ball(2, 3))  # nothing is left over
+
+
+def test_transforms_modes_and_recorders_see_nothing_of_the_search():
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).train()
+
+    def lowest(lower):
+        return bound(model, IntervalTensor(lower, lower + 1)).lower.sum()
+
+    x = torch.rand(2, 3)
+    assert len(warnings_of(torch.func.grad(lowest), x)) == 1
+    assert len(warnings_of(torch.vmap(lowest, randomness="different"), x)) == 1
+    with FlopCounterMode(display=False), torch.no_grad():
+        assert len(warnings_of(lowest, x)) == 1
+    with torch.inference_mode():
+        assert len(warnings_of(lowest, x)) == 1
+    model.eval()
+    for call in (torch.func.grad(lowest), torch.vmap(lowest), lowest):
+        assert not warnings_of(call, x)
+
+    class Lowest(nn.Module):
+        def forward(self, lower):
+            return lowest(lower)
+
+    for mode in (True, False):
+        model.train(mode)
+        torch.export.export(Lowest(), (x,), strict=False)
