@@ -65,6 +65,12 @@ GROUPS = (
         },
     ),
     Group(
+        "Roots and factors of matrices",
+        "they come from an eigendecomposition, whose vectors have no bound of their own",
+        "torch.linalg.eigvalsh(A).sqrt() bounds the eigenvalues of a root, and svdvals(A) those of the symmetric factor",
+        "torch.linalg.matrix_sqrth torch.linalg.polar",
+    ),
+    Group(
         "Results whose size or content counts values",
         "how many values are equal, or fall into a bin, jumps wherever two of them meet",
         "compare or sort values instead: torch.sort, torch.searchsorted, torch.bucketize; a count is a sum of"

@@ -242,6 +242,8 @@ CALLS = {
     "lstsq": (tall, normal(4, 1)),
     "lu_solve": (column, spd, pivots),
     "torch.linalg.lu_solve": (spd, pivots, column),
+    "torch.linalg.matrix_sqrth": (spd,),
+    "torch.linalg.polar": (tall,),
     "lu_unpack": (spd, pivots),
     "map_": (x, y, max),
     "map2_": (x, y, y, max),

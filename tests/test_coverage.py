@@ -67,6 +67,7 @@ def test_each_name_of_the_tables_is_a_function_of_torch():
     refused = {name for group in GROUPS for name in group.advice()} - known
     assert {name for name in refused if not hasattr(torch.ops.aten, name)} <= {
         "new", "_typed_storage", "_lu_with_info", "torch.autograd.grad",
+        "torch.linalg.matrix_sqrth", "torch.linalg.polar",  # since torch 2.14
     }  # fmt: skip
 
 
@@ -84,6 +85,7 @@ def test_supported_ops_counts_every_function():
     assert len(ops) == len({id(spelling.op) for spelling in OPS.values()})
 
 
+@pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="the README counts the functions of torch 2.13")
 def test_the_numbers_of_the_readme():
     readme = (ROOT / "README.md").read_text()
     refused = it.supported_ops().counts["refused"]
