@@ -58,6 +58,7 @@ def test_decompositions_are_the_function(letter):
                     continue
 
 
+@pytest.mark.skipif(not torch.__version__.startswith("2.13."), reason="later versions of torch take it apart rightly")
 def test_a_wrong_one_is_found(monkeypatch):
     """Torch's own for this loss counts labels after the first -1."""
     loss = torch.ops.aten.multilabel_margin_loss_forward

@@ -39,7 +39,7 @@ def test_transforms(name, kwargs):
     for transform, inputs in ((lambda a: function(a, **kwargs), (x,)), (of_parts, (x, y))):
         try:
             transform(*(box.lower for box in inputs))
-        except RuntimeError:
+        except (RuntimeError, TypeError):  # the latter since torch 2.14
             continue  # only for real signals
         testing.check_sound(transform, *inputs, samples=10)
         testing.check_result(transform, *inputs)
