@@ -67,7 +67,7 @@ GROUPS = (
     Group(
         "Roots and factors of matrices",
         "they come from an eigendecomposition, whose vectors have no bound of their own",
-        "torch.linalg.eigvalsh(A).sqrt() bounds the eigenvalues of a root, and svdvals(A) those of the symmetric factor",
+        "torch.linalg.eigvalsh(A).sqrt() bounds the eigenvalues of a root, svdvals(A) those of the symmetric factor",
         "torch.linalg.matrix_sqrth torch.linalg.polar",
     ),
     Group(
