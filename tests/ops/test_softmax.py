@@ -125,3 +125,18 @@ def test_gradients_with_masks_are_finite():
         Y = function(IntervalTensor(lower, upper).masked_fill(~mask, -inf), 1)
         gradients = torch.autograd.grad(Y.lower[mask].sum() + Y.upper[mask].sum(), (lower, upper))
         assert all(g.isfinite().all() for g in gradients)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+def test_rows_of_minus_infinity_refuse_in_both_modes(mode):
+    x, hidden = IntervalTensor(torch.zeros(2, 3), torch.ones(2, 3)), torch.tensor([[1, 1, 1], [0, 1, 0]]).bool()
+    masks = torch.zeros(2, 3).masked_fill(hidden, -inf)
+    with it.rounding(mode):
+        masked = [x + masks, masks + x, x - -masks, x.masked_fill(hidden, -inf), (x + masks) * 0.3, (x + masks) / 3.0]
+        masked += [(x + masks) * torch.full((3,), 0.3), 0.1 + (x + masks), (x + masks) / IntervalTensor.point(x.upper)]
+        for scores in masked:
+            for function in (torch.softmax, torch.log_softmax):
+                with pytest.raises(DomainError, match="all -inf"):
+                    function(scores, -1)
+                row = function(scores[1], -1)
+                assert row.lower[1] == row.upper[1] == function(masks[1], -1)[1]
