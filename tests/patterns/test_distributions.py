@@ -234,6 +234,14 @@ def test_divergence_to_the_standard_normal():
     assert float(Y.upper) == pytest.approx(0.5 * (4 + 1 - 1) - torch.tensor(2.0).log().item())
 
 
+def test_the_least_divergence_of_means_that_are_apart():
+    """The best deviation is the root of s^2 + d, beyond those of p: the divergence there is log(1 + d / s^2) / 2."""
+    q = D.Normal(3.0 * ONES, IntervalTensor(0.5 * ONES, 6 * ONES))
+    Y = D.kl_divergence(D.Normal(ZEROS, ONES), q)
+    torch.testing.assert_close(Y.lower, 0.5 * torch.log(10 * ONES))
+    torch.testing.assert_close(Y.upper, D.kl_divergence(D.Normal(ZEROS, ONES), D.Normal(3 * ONES, 0.5 * ONES)))
+
+
 def test_divergences_of_plain_distributions_are_torchs_own():
     p, q = D.Normal(ZEROS, ONES), D.Normal(ONES, 2 * ONES)
     assert torch.equal(D.kl_divergence(p, q), torch.distributions.kl._kl_normal_normal(p, q))
