@@ -45,6 +45,7 @@ __all__ = [
     "is_aten",
     "jit_tracing",
     "leaving_vmap",
+    "lost_out",
     "make_wrapper",
     "out_of_place",
     "overload_packet",
@@ -277,6 +278,16 @@ def called_by_transform() -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def lost_out(function: Any) -> Any:
+    """What `out=` is in a call of `torch.chain_matmul`, which keeps the argument from torch functions."""
+    frame: FrameType | None = sys._getframe(2)
+    while function is torch.chain_matmul and frame is not None:
+        if frame.f_code is torch.functional.chain_matmul.__code__:
+            return frame.f_locals["out"]
+        frame = frame.f_back
+    return None
 
 
 def called_by_script() -> bool:

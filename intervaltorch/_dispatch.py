@@ -21,10 +21,11 @@ from . import _compat, _draws, _scripts, _transforms, rounding
 from ._arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._escapes import traced
 from ._failures import check_devices, check_numbers, check_reading
+from ._layout import rearranged
 from ._messages import as_called, no_place, unsupported
 from ._refusals import refusal
 from ._registry import OPS, Box, Spelling, in_place, spelled
-from ._wrong_arguments import answer_as_torch_does, as_torch_returns
+from ._wrong_arguments import answer_as_torch_does, as_torch_lays_out, as_torch_returns
 from .errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
 from .ops._boxes import check_writable
 
@@ -60,6 +61,7 @@ def _answer_kernel(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]
     _transforms.check_caller(function)
     if spelling is None and refusal(function):
         raise unsupported(function, args, kwargs)
+    _refuse_out(function, kwargs)
     # Below autograd its kernels are switched off; reentrant dispatch brings them back, so that the
     # rule's own operations on the bounds are recorded.
     with _compat.above_autograd(), _transforms.seen_again():
@@ -91,10 +93,7 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
     if not torch.is_grad_enabled() and _compat.inside_custom_function():
         _warn_lost_gradient(spelling, args, kwargs)
     if kwargs:
-        if kwargs.get("out") is not None:
-            raise UnsupportedOpError(
-                f"{spelled(spelling.function)} does not write intervals into out=", "assign the result instead"
-            )
+        _refuse_out(spelling.function, kwargs)
         names = {} if inspect.isfunction(spelling.function) else _NUMPY_NAMES
         kwargs = {names.get(name, name): value for name, value in kwargs.items() if name != "out"}
     inplace = spelling.inplace
@@ -106,6 +105,11 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
     named = {name: unwrap(cls, value) for name, value in kwargs.items()} if kwargs else kwargs
     result = _apply(spelling, boxes, named, args, kwargs)
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
+
+
+def _refuse_out(function: Any, kwargs: dict[str, Any]) -> None:
+    if kwargs.get("out") is not None:
+        raise UnsupportedOpError(f"{spelled(function)} does not write intervals into out=", "assign the result instead")
 
 
 def _check_outward(spelling: Spelling) -> None:
@@ -142,7 +146,11 @@ def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tu
         if spelling.op.registered:  # it is its author's, and so is what it raises
             raise
         return answer_as_torch_does(error, spelling.function, boxes, named)
-    return as_torch_returns(result, spelling.function, boxes, named) if spelling.op.asks else result
+    if spelling.op.asks:
+        return as_torch_returns(result, spelling.function, boxes, named)
+    if not spelling.op.each_bound and (rearranged(boxes) or (named and rearranged(list(named.values())))):
+        return as_torch_lays_out(result, spelling.function, boxes, named)
+    return result
 
 
 def _rule_for(
@@ -216,6 +224,7 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
     """Run the function's own body or kernel on the intervals; each call inside comes back to the dispatcher."""
     if not callable(function) or _returns_raw_values(function) or refusal(function):
         raise unsupported(function, args, kwargs)
+    _refuse_out(function, kwargs or {"out": _compat.lost_out(function)})
     if in_place(function) and args and isinstance(args[0], Tensor) and not isinstance(args[0], cls):
         raise no_place(function, args, kwargs)
     if function is F.gumbel_softmax:

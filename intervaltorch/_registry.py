@@ -64,6 +64,8 @@ class Op:
             has none and refuses them.
         asks: whether torch is asked if it takes arguments of these shapes and dtypes, since the rule takes some that
             torch refuses.
+        each_bound: whether the rule applies torch's own function to either bound, so that its results lie in memory as
+            torch's do.
         registered: whether it came by `register` instead of with the library.
     """
 
@@ -82,6 +84,7 @@ class Op:
     note: str = ""
     complex: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
     asks: bool = False
+    each_bound: bool = False
     registered: bool = False
     spellings: list[Spelling] = dataclasses.field(default_factory=list, repr=False)
 

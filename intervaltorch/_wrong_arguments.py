@@ -2,7 +2,8 @@
 
 Rules are written for arguments that torch takes. So where one fails, torch is asked what it says to the lower bounds.
 Some rules take more than torch does: other shapes, or a mixture of dtypes. After those torch is asked too, once for
-each combination of shapes, dtypes and other arguments.
+each combination of shapes, dtypes, strides and other arguments. So it is where arguments are not contiguous, because a
+result must lie in memory as torch's does.
 """
 
 from __future__ import annotations
@@ -17,10 +18,11 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from . import _compat, rounding
+from ._layout import copied, laid_out, strides
 from ._messages import unsupported
 from ._registry import OPS, Box, spelled
 
-__all__ = ["answer_as_torch_does", "as_torch_returns"]
+__all__ = ["answer_as_torch_does", "as_torch_lays_out", "as_torch_returns"]
 
 
 def answer_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -59,7 +61,7 @@ _OTHERS = (Warning, NameError, ImportError, MemoryError, RecursionError)
 
 
 def as_torch_returns(result: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Raise what torch raises for arguments of these shapes and dtypes; else return boxes of the dtypes that it gives.
+    """Raise what torch raises for arguments of these shapes and dtypes; else return boxes of its dtypes and layouts.
 
     Which values torch refuses, such as an index out of range, is left to the rule.
 
@@ -73,25 +75,47 @@ def as_torch_returns(result: Any, function: Any, args: Any, kwargs: dict[str, An
         UnsupportedOpError: if torch returns other shapes, or dtypes of more digits.
         Exception: what torch raises.
     """
+    found = _metadata(result)
+    refused, returned = _remembered(found, function, args, kwargs)
+    if refused is not None:
+        raise refused
+    if returned is None or returned == found:
+        return result
+    _check_alike(found, returned, function, args, kwargs)
+    return _converted(result, returned)
+
+
+def as_torch_lays_out(result: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Return boxes that lie in memory as torch's own result does; arguments as for `as_torch_returns`."""
+    found = _metadata(result)
+    returned = _remembered(found, function, args, kwargs)[1]
+    return result if returned == found or not _fit(returned, found) else _converted(result, returned)
+
+
+def _remembered(found: tuple, function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Exception | None, Any]:
+    """What torch raises, and the metadata of what it returns or None; asked anew if shapes or dtypes do not fit."""
     key = _signature((function, args, kwargs))
     try:
         known = _KNOWN.get(key)
     except TypeError:  # something in it cannot be hashed
         known = key = None
-    found = _metadata(result)
-    if known == found or not _belongs_to_torch(function):
-        return result
-    refused, returned = _ask(function, args, kwargs)  # anew if known: shapes may depend on values
-    if refused is not None:
-        raise refused
-    if returned is None or returned is NotImplemented:
-        return result
-    if returned != found:
-        return _converted(result, found, returned, function, args, kwargs)
-    if len(_KNOWN) >= _MANY:
-        _KNOWN.clear()
-    _KNOWN[key] = found
-    return result
+    if _fit(known, found):
+        return None, known
+    if not _belongs_to_torch(function):
+        return None, None
+    refused, returned = _ask(function, args, kwargs)
+    if refused is not None or returned is NotImplemented:
+        return refused, None
+    if key is not None and _fit(returned, found):
+        if len(_KNOWN) >= _MANY:
+            _KNOWN.clear()
+        _KNOWN[key] = returned
+    return None, returned
+
+
+def _fit(returned: tuple | None, found: tuple) -> bool:
+    """Whether shapes and dtypes are the same."""
+    return returned is not None and [item[:2] for item in returned] == [item[:2] for item in found]
 
 
 _KNOWN: dict[Any, Any] = {}
@@ -136,7 +160,7 @@ def _lower(value: Any) -> Any:
     if isinstance(value, Tensor):
         if not _compat.readable(value):
             raise _Unreadable
-        return value.detach().clone()
+        return copied(value)
     if isinstance(value, torch.Generator):
         return value.clone_state()
     if type(value) in (tuple, list):
@@ -147,11 +171,11 @@ def _lower(value: Any) -> Any:
 
 
 def _signature(value: Any) -> Any:
-    """What shapes and dtypes depend on, of nested arguments."""
+    """What shapes, dtypes and layouts depend on, of nested arguments."""
     if isinstance(value, Box):
         value = value.lower
     if isinstance(value, Tensor):
-        return value.shape, value.dtype, value.device
+        return value.shape, value.dtype, value.device, strides(value)
     if isinstance(value, (tuple, list)):
         return tuple([_signature(item) for item in value])
     if isinstance(value, dict):
@@ -162,19 +186,19 @@ def _signature(value: Any) -> Any:
 
 
 def _metadata(result: Any) -> tuple:
-    """Shapes and dtypes of the tensors and boxes of a result, in order."""
+    """Shapes, dtypes and strides of the tensors and boxes of a result, in order."""
     if isinstance(result, Box):
         result = result.lower
     if isinstance(result, Tensor):
-        return ((result.shape, result.dtype),)
+        return ((result.shape, result.dtype, strides(result)),)
     if isinstance(result, (tuple, list)):
         return tuple([kind for item in result for kind in _metadata(item)])
     return ()
 
 
-def _converted(result: Any, found: tuple, returned: tuple, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Convert boxes to dtypes of fewer digits, as torch returns them."""
-    for (shape, dtype), (other_shape, other) in itertools.zip_longest(found, returned, fillvalue=_NOTHING):
+def _check_alike(found: tuple, returned: tuple, function: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    """Refuse results of other shapes, or of dtypes with fewer digits, than torch returns."""
+    for (shape, dtype, _), (other_shape, other, _) in itertools.zip_longest(found, returned, fillvalue=_NOTHING):
         narrower = dtype in _REAL and other in _REAL and rounding.narrows(dtype, other)
         if shape != other_shape or not (dtype == other or narrower):
             refusal = unsupported(function, tuple(args), kwargs)
@@ -184,18 +208,25 @@ def _converted(result: Any, found: tuple, returned: tuple, function: Any, args: 
                 "give all arguments one dtype, and shapes as the documentation of torch names them",
             ]
             raise refusal
-    dtypes = iter([dtype for _, dtype in returned])
+
+
+def _converted(result: Any, returned: tuple) -> Any:
+    """Convert boxes to dtypes of fewer digits and to other layouts, as torch returns them."""
+    given = iter(returned)
 
     def convert(item: Any) -> Any:
         if isinstance(item, (tuple, list)):
             items = [convert(part) for part in item]
             return type(item)(items) if type(item) in (tuple, list) or hasattr(item, "n_fields") else type(item)(*items)
+        if not isinstance(item, (Box, Tensor)):
+            return item
+        _, dtype, layout = next(given)
         if isinstance(item, Box):
-            return Box(*rounding.cast(item.lower, item.upper, next(dtypes)))
-        return item.to(next(dtypes)) if isinstance(item, Tensor) else item
+            return Box(*(laid_out(bound, layout) for bound in rounding.cast(item.lower, item.upper, dtype)))
+        return laid_out(item if item.dtype == dtype else item.to(dtype), layout)
 
     return convert(result)
 
 
-_NOTHING: Any = ((), None)
+_NOTHING: Any = ((), None, None)
 _REAL = {torch.float16, torch.bfloat16, torch.float32, torch.float64}

@@ -329,5 +329,6 @@ def structural(
             proven=True,
             note=note,
             complex=complex,
+            each_bound=by is both,
         )
         add_op(op, functions, enclose_by=lambda function: functools.partial(by, function))

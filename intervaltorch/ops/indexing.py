@@ -72,7 +72,7 @@ def _is_nowhere(mask: Any, truth: bool) -> bool:
 # --- x[index] and x[index] = value --------------------------------------------------------------------------
 
 
-@rule(torch.Tensor.__getitem__, formula="x_i", complex=unchanged, **_EXACT)
+@rule(torch.Tensor.__getitem__, formula="x_i", complex=unchanged, each_bound=True, **_EXACT)
 def getitem(input: Any, index: Any) -> Any:
     """The entries of both bounds: views of them where torch gives a view."""
     index = decided_index(index)

@@ -19,7 +19,7 @@ from .._compat import anywhere
 from .._registry import Box
 from ..errors import DomainError, UndecidedError
 from ..rounding import EXACT, Budget
-from ._boxes import ordered
+from ._boxes import both, ordered
 from ._complex import componentwise
 from ._families import increasing, rule
 from .affine import finite, in_double
@@ -155,10 +155,12 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: to
     if not isinstance(x, Box):
         return torch.prod(x) if dim is None else torch.prod(x, dim, keepdim)
     if x.lower.ndim == 0:
-        return x
+        return both(torch.clone, x)
     along = 0 if dim is None else dim % x.lower.ndim
     if dim is None:
         x = Box(x.lower.flatten(), x.upper.flatten())
+    if x.lower.shape[along] == 1:
+        x = both(torch.clone, x)  # as torch does, not a view
     while (n := x.lower.shape[along]) > 1:
         half = n // 2
         product = mul(_part(x, along, 0, half), _part(x, along, half, half))
@@ -176,6 +178,8 @@ def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     if not isinstance(x, Box):
         return torch.cumprod(x, dim)
     n, step = x.lower.shape[dim] if x.lower.ndim else 1, 1
+    if n == 1:
+        return both(torch.clone, x)
     while step < n:
         head, rest = _part(x, dim, 0, step), mul(_part(x, dim, 0, n - step), _part(x, dim, step, n - step))
         x = Box(torch.cat([head.lower, rest.lower], dim), torch.cat([head.upper, rest.upper], dim))

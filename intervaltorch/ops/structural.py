@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .. import rounding
 from .._compat import anywhere
+from .._layout import laid_out, strides
 from .._registry import OPS, Box, Op, add_op
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
 from ..rounding import EXACT
@@ -173,13 +174,14 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
         return _convert_complex(input, before, after, result)
     if after.is_floating_point:
         if before.is_floating_point and rounding.outward() and rounding.narrows(before, after):
-            return Box(*rounding.cast(input.lower.to(result.lower.device), input.upper.to(result.lower.device), after))
+            ends = rounding.cast(input.lower.to(result.lower.device), input.upper.to(result.lower.device), after)
+            return Box(*(laid_out(end, strides(result.lower)) for end in ends))
         return result
     if before is torch.bool or before == after:
         return result
     if after is torch.bool:
-        certainly = (input.lower > 0) | (input.upper < 0)
-        return Box(certainly, (input.lower != 0) | (input.upper != 0))
+        certainly, possibly = (input.lower > 0) | (input.upper < 0), (input.lower != 0) | (input.upper != 0)
+        return Box(*(laid_out(end, strides(result.lower)) for end in (certainly, possibly)))
     # Truncation is increasing, so equal ends mean that every point of the box gives this integer. The integers
     # themselves would not do: numbers beyond their range wrap around.
     if anywhere(torch.trunc(input.lower) != torch.trunc(input.upper)):
