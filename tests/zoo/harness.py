@@ -2,7 +2,9 @@
 
 A check of one model, in float64:
 
-1. Random weights are drawn and scaled (`weights.prepare`).
+0. With the weights that the model is made with: how much wider than what points reach the boxes are. Most are so wide
+   that no value could leave them, so nothing is checked there.
+1. Random weights are drawn and scaled (`weights.prepare`), so that boxes stay narrow.
 2. The box of every layer is computed in nearest and in outward mode.
 3. The model itself runs at random points, at random corners and at the corners to which the gradients of some outputs
    point, and each layer's value is compared with its box.
@@ -22,19 +24,21 @@ import dataclasses
 import statistics
 import time
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from intervaltorch import IntervalTensor, layer_bounds, rounding
+from intervaltorch.errors import DomainError
 
 from .calls import CheckedCalls
 from .layers import Inputs, layer_values, leaves, small_submodules
 from .weights import prepare
 
 RADIUS = 1e-4
-inf = float("inf")
+inf, nan = float("inf"), float("nan")
 
 
 @dataclasses.dataclass
@@ -46,6 +50,8 @@ class Result:
         entries: numbers in them.
         ratio: width of the model's box over the width of the values found, at the output where it is smallest.
         median: the same of each layer, median of all layers.
+        own_ratio: as `ratio`, with the weights that the model is made with; NaN if its points give one output.
+        own_median: as `median`, with these.
         alone: number of submodules that were checked alone.
         ratio_alone: ratio of these, median.
         calls: number of function calls in them that were compared.
@@ -57,6 +63,8 @@ class Result:
     entries: int = 0
     ratio: float = inf
     median: float = inf
+    own_ratio: float = nan
+    own_median: float = nan
     alone: int = 0
     ratio_alone: float = inf
     calls: int = 0
@@ -78,6 +86,7 @@ def check(model: nn.Module, inputs: dict[str, Any], boxed: str, radius: float = 
     generator = torch.Generator().manual_seed(seed)
     inputs = {k: v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in inputs.items()}
     whole = Inputs((), inputs | {boxed: inputs[boxed].clone().requires_grad_()}, radius)
+    own_ratio, own_median = own_ratios(model, whole, seed)
     prepare(model, *whole.boxes(), generator, 2 * radius)
     problems = Problems()
     comparison = _compare(model, whole, problems, generator)
@@ -95,12 +104,36 @@ def check(model: nn.Module, inputs: dict[str, Any], boxed: str, radius: float = 
         entries=comparison.entries,
         ratio=ratios.get("", inf),
         median=_median(ratios.values()),
+        own_ratio=own_ratio,
+        own_median=own_median,
         alone=len(alone),
         ratio_alone=_median(alone),
         calls=calls,
         seconds=time.perf_counter() - start,
         problems=problems.found(),
     )
+
+
+def own_ratios(model: nn.Module, inputs: Inputs, seed: int) -> tuple[float, float]:
+    """How much wider than what points reach the boxes are with the weights that a model is made with.
+
+    Returns:
+        The ratio of the output and the median of all layers: infinite for infinite boxes and where a box leaves the
+        domain of a function, NaN where points give one value.
+    """
+    model.double().eval().requires_grad_(False)
+    args, kwargs = inputs.boxes()
+    try:
+        with torch.no_grad():
+            boxes = layer_bounds(model, *args, **kwargs)
+    except DomainError:
+        return inf, inf
+    comparison = _Comparison(boxes, boxes, Problems())
+    for value in _values(model, inputs, torch.Generator().manual_seed(seed), inner=0):
+        comparison.add(value)
+    ratios = comparison.ratios(still=nan)
+    known = [ratio for ratio in ratios.values() if ratio == ratio]
+    return ratios.get("", nan), statistics.median(known) if known else nan
 
 
 def _median(numbers: Any) -> float:
@@ -136,10 +169,16 @@ def _compare(module: nn.Module, inputs: Inputs, problems: Problems, generator: t
             args, kwargs = inputs.boxes()
             outward = layer_bounds(module, *args, **kwargs)
     comparison = _Comparison(nearest, outward, problems)
-    for point in inputs.points(module, generator):
-        # The clone is a tensor that layers may write into.
-        comparison.add(layer_values(module, *inputs.given([x.clone().requires_grad_().clone() for x in point])))
+    for value in _values(module, inputs, generator):
+        comparison.add(value)
     return comparison
+
+
+def _values(module: nn.Module, inputs: Inputs, generator: torch.Generator, inner: int = 4) -> Iterator[dict[str, Any]]:
+    """The values of all layers at points of the box."""
+    for point in inputs.points(module, generator, inner):
+        # The clone is a tensor that layers may write into.
+        yield layer_values(module, *inputs.given([x.clone().requires_grad_().clone() for x in point]))
 
 
 def _check_calls(module: nn.Module, inputs: Inputs, problems: Problems, generator: torch.Generator) -> int:
@@ -200,14 +239,18 @@ class _Comparison:
             above = out.upper + (out.upper - near.upper).clamp(min=0)
         return None if bool(((below <= value) & (value <= above)).all()) else "a value outside its box"
 
-    def ratios(self) -> dict[str, float]:
-        """Width of box over width of the values found, of each layer: the smallest of its entries."""
+    def ratios(self, still: float = inf) -> dict[str, float]:
+        """Width of box over width of the values found, of each layer: the smallest of its entries.
+
+        Args:
+            still: the ratio of a layer whose values do not vary.
+        """
         ratios: dict[str, float] = {}
         for (layer, path), (low, high) in self._hull.items():
             width = self._boxes[layer, path][0].width
             self.entries += low.numel()
             varying = (high > low) & (width > 1e6 * torch.finfo(low.dtype).eps * high.abs())
-            smallest = (width[varying] / (high - low)[varying]).min().item() if bool(varying.any()) else inf
-            if ratios.get(layer, inf) == inf:  # else a later part of the output: caches, inputs handed through
+            smallest = (width[varying] / (high - low)[varying]).min().item() if bool(varying.any()) else still
+            if not ratios.get(layer, inf) < inf:  # else a later part of the output: caches, inputs handed through
                 ratios[layer] = smallest
         return ratios

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 import multiprocessing
+import statistics
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -12,7 +13,7 @@ import torch
 from intervaltorch.errors import IntervalError
 
 from . import huggingface, timm_models, torchvision_stub
-from .harness import RADIUS, Result, check
+from .harness import RADIUS, Result, check, inf, nan
 
 MODELS = [f"timm/{name}" for name in timm_models.TIMM] + [f"transformers/{name}" for name in huggingface.HUGGING_FACE]
 
@@ -61,19 +62,22 @@ def run_all(models: Iterable[str], workers: int) -> Iterator[Row]:
 
 
 HEAD = [
-    "| model | layers | numbers | ratio | median ratio | alone | ratio alone | calls | seconds | status |",
-    "|---|---|---|---|---|---|---|---|---|---|",
+    "| model | layers | numbers | ratio | median ratio | own ratio | own median | alone | ratio alone | calls | seconds"
+    " | status |",
+    "|---|---|---|---|---|---|---|---|---|---|---|---|",
 ]
+COLUMNS = HEAD[1].count("---")
 
 
 def line(row: Row) -> str:
     """One row as Markdown."""
     found = row.result
     if row.refusal:
-        return f"| {row.model} | | | | | | | | | {row.status}: {' '.join(row.refusal.split())} |"
+        return f"| {row.model} |{' |' * (COLUMNS - 2)} {row.status}: {' '.join(row.refusal.split())} |"
     status = "; ".join([row.status, *found.problems])
-    ratios = f"{found.ratio:.3g} | {found.median:.3g} | {found.alone} | {found.ratio_alone:.3g} | {found.calls}"
-    return f"| {row.model} | {found.layers} | {found.entries} | {ratios} | {found.seconds:.1f} | {status} |"
+    ratios = " | ".join(f"{x:.3g}" for x in (found.ratio, found.median, found.own_ratio, found.own_median))
+    alone = f"{found.alone} | {found.ratio_alone:.3g} | {found.calls}"
+    return f"| {row.model} | {found.layers} | {found.entries} | {ratios} | {alone} | {found.seconds:.1f} | {status} |"
 
 
 def read(page: str) -> dict[str, str]:
@@ -82,19 +86,42 @@ def read(page: str) -> dict[str, str]:
     return {text.split("|")[1].strip(): text for text in rows}
 
 
+def _cells(rows: Iterable[str]) -> list[dict[str, str]]:
+    names = [name.strip() for name in HEAD[0].split("|")[1:-1]]
+    return [dict(zip(names, (cell.strip() for cell in row.split("|")[1:]))) for row in rows]
+
+
 def summary(rows: Iterable[str]) -> str:
     """Counts in one sentence."""
-    cells = [[cell.strip() for cell in text.split("|")[1:11]] for text in rows]
-    ok = [cell for cell in cells if cell[9] == "ok"]
+    cells = _cells(rows)
+    ok = [cell for cell in cells if cell["status"] == "ok"]
     counts = [
-        f"{sum(cell[0].startswith(library) for cell in ok)} of"
-        f" {sum(cell[0].startswith(library) for cell in cells)} {library} models"
+        f"{sum(cell['model'].startswith(library) for cell in ok)} of"
+        f" {sum(cell['model'].startswith(library) for cell in cells)} {library} models"
         for library in ("timm", "transformers")
     ]
-    layers, numbers, calls = (sum(int(cell[column]) for cell in ok) for column in (1, 2, 7))
-    refused, failed = (sum(cell[9].startswith(kind) for cell in cells) for kind in ("refused", "FAILED"))
+    layers, numbers, calls = (sum(int(cell[column]) for cell in ok) for column in ("layers", "numbers", "calls"))
+    refused, failed = (sum(cell["status"].startswith(kind) for cell in cells) for kind in ("refused", "FAILED"))
     return (
         f"{' and '.join(counts)} are enclosed in all of {layers} layers ({numbers} numbers) and"
         f" {calls} calls of functions;"
         f" {refused} refused by name, {failed} failed."
     )
+
+
+def widths(rows: Iterable[str]) -> str:
+    """How wide boxes are with the weights drawn here and with those that models are made with, in one sentence."""
+    pairs = [(_number(cell["ratio"]), _number(cell["own ratio"])) for cell in _cells(rows) if cell["status"] == "ok"]
+    known = [(drawn, own) for drawn, own in pairs if own == own]
+    if not known:
+        return ""
+    drawn, own = zip(*known)
+    return (
+        f"Over the {len(known)} models with a number there, the median is {statistics.median(own):.1g}, and that of"
+        f" the column *ratio* is {statistics.median(drawn):.1g}; {sum(ratio > 1e10 for ratio in own)} are above 1e10,"
+        f" {sum(ratio == inf for ratio in own)} of them infinite."
+    )
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else nan
