@@ -148,7 +148,8 @@ def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tu
         return answer_as_torch_does(error, spelling.function, boxes, named)
     if spelling.op.asks:
         return as_torch_returns(result, spelling.function, boxes, named)
-    if not spelling.op.each_bound and (rearranged(boxes) or (named and rearranged(list(named.values())))):
+    asked = not (spelling.op.each_bound or spelling.op.registered)
+    if asked and (rearranged(boxes) or (named and rearranged(list(named.values())))):
         return as_torch_lays_out(result, spelling.function, boxes, named)
     return result
 

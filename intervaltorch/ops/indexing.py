@@ -21,6 +21,7 @@ from ..rounding import EXACT
 from ._boxes import as_box, both, check_writable, decided, map_boxes
 from ._complex import sidewise, unchanged
 from ._families import rule, structural
+from ._places import any_of_written, holds_places, meet, places_of
 from .arithmetic import operand
 from .comparisons import _truth
 
@@ -108,6 +109,16 @@ def setitem(input: Any, index: Any, value: Any) -> None:
         return
     index = decided_index(index)
     lower, upper = cast(value, input.lower.dtype)
+    if holds_places(index):
+        places = places_of(input.lower, lambda t: t[index])
+        if meet(places):
+            like = input.lower
+            ends = [torch.as_tensor(end, dtype=like.dtype, device=like.device) for end in (lower, upper)]
+            old = Box(*(bound.clone() for bound in input)) if torch.is_grad_enabled() else input
+            chosen = any_of_written(old, places, Box(*ends))
+            input.lower.copy_(chosen.lower)
+            input.upper.copy_(chosen.upper)
+            return
     input.lower[index] = lower
     input.upper[index] = upper
 

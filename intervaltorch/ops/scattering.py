@@ -15,6 +15,7 @@ from .._registry import Box
 from ..errors import UnsupportedOpError
 from ._boxes import as_box, both, decided
 from ._families import rule
+from ._places import any_of_written, meet, places_of
 from .arithmetic import mul
 from .indexing import _EXACT, _RECORD, cast, decided_index, value_box
 from .pooling import summed
@@ -23,6 +24,12 @@ from .pooling import summed
 def _write(function: Any, input: Any, *args: Any, **kwargs: Any) -> Box:
     """Apply an exact writing function to both bounds, of which a plain input has two alike."""
     return both(function, as_box(input), *args, **kwargs)
+
+
+def _overwrite(function: Any, input: Any, places: Tensor, source: Box) -> Box:
+    """Write a source to places; where several of its entries meet, the hull of them, since torch keeps any."""
+    x = as_box(input)
+    return any_of_written(x, places, source) if meet(places) else Box(*map(function, x, source))
 
 
 def _source(source: Any, input: Any) -> Box:
@@ -42,7 +49,11 @@ def index_fill(input: Any, dim: int, index: Tensor, value: Any) -> Box:
 @rule("index_copy", formula="x_i := y", asks=True, **_EXACT)
 def index_copy(input: Any, dim: int, index: Tensor, source: Any) -> Box:
     """The source at the index."""
-    return _write(torch.index_copy, input, dim, index, _source(source, input))
+    source, like = _source(source, input), as_box(input).lower
+    places = places_of(like, lambda t: t.index_select(dim, index.reshape(-1)) if t.ndim else t)
+    if like.ndim == 0 and index.numel() < 2:
+        return _write(torch.index_copy, input, dim, index, source)
+    return _overwrite(lambda x, s: torch.index_copy(x, dim, index, s), input, places, source)
 
 
 def _accumulate(put: Any, input: Any, source: Box) -> Box:
@@ -81,7 +92,8 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     indices, source = decided_index(indices), _source(values, input)
     if accumulate:
         return _accumulate(lambda x, s: torch.index_put(x, indices, s, True), input, source)
-    return _write(torch.index_put, input, indices, source)
+    places = places_of(as_box(input).lower, lambda t: torch.ops.aten.index(t, indices))
+    return _overwrite(lambda x, s: torch.index_put(x, indices, s), input, places, source)
 
 
 @rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", asks=True, **_RECORD)
@@ -96,7 +108,9 @@ def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box
     source = _source(source, input)
     if accumulate:
         return _accumulate(lambda x, s: torch.put(x, index, s, True), input, source)
-    return _write(torch.put, input, index, source)
+    places = places_of(as_box(input).lower, lambda t: t.take(index))
+    ends = Box(*(end.reshape(index.shape) for end in source))
+    return _overwrite(lambda x, s: torch.put(x, index, s), input, places, ends)
 
 
 @rule("scatter_add", formula=r"x_i + \sum y", asks=True, **_RECORD)
@@ -114,7 +128,9 @@ def scatter(
     if source.lower.ndim == 0:
         source = both(lambda s: s.expand(index.shape), source)
     if reduce is None:
-        return _write(torch.scatter, input, dim, index, source)
+        places = places_of(as_box(input).lower, lambda t: t.gather(dim, index))
+        ends = both(lambda s: s[tuple(map(slice, index.shape))], source)
+        return _overwrite(lambda x, s: torch.scatter(x, dim, index, s), input, places, ends)
     if reduce == "add":
         return scatter_add(input, dim, index, source)
     raise UnsupportedOpError(
