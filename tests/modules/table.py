@@ -201,8 +201,8 @@ case(nn.AvgPool2d, IMAGE, 3, 2, padding=1, ceil_mode=True, count_include_pad=Fal
 for _dims in (2, 3):
     but(
         case(getattr(nn, f"FractionalMaxPool{_dims}d"), dict(BY_DIMENSION)[_dims], 2, output_size=2),
-        refusal="windows are random",
-        reason="its windows are random",
+        refusal="windows are drawn",
+        reason="its windows are drawn",
     )
 case(nn.MaxUnpool1d, (box(1, 2, 2), torch.tensor([[[0, 3], [1, 2]]])), 2)
 case(nn.MaxUnpool2d, (box(1, 1, 2, 2), torch.tensor([[[[0, 3], [9, 10]]]])), 2)
