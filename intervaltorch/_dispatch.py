@@ -21,6 +21,7 @@ from . import _compat, _draws, _scripts, _transforms, rounding
 from ._arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._escapes import traced
 from ._failures import check_devices, check_numbers, check_reading
+from ._infinite_ends import differentiable
 from ._layout import rearranged
 from ._messages import as_called, no_place, unsupported
 from ._refusals import refusal
@@ -138,7 +139,10 @@ def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tu
     """The result of the rule; where it fails, what torch raises, or the reason in terms of the call that was made."""
     enclose = _rule_for(spelling, boxes, named, args, kwargs)
     try:
-        result = enclose(*boxes, **named)
+        if torch.is_grad_enabled():
+            result = differentiable(spelling.op, enclose, boxes, named)
+        else:
+            result = enclose(*boxes, **named)
     except IntervalError:
         raise
     except Exception as error:

@@ -1,0 +1,161 @@
+"""Gradients of bounds that are finite though ends of their arguments are infinite.
+
+An infinite end has no slope, and what autograd makes of it is 0 times infinity: NaN, which also reaches the gradients
+of all that shares a weight with it. So where a rule meets an infinite end while autograd records, its values are
+computed from the box as it is, and their gradients at a large finite number in place of that end, beyond which
+functions with finite bounds are flat. An infinite bound is a constant.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import _compat
+from ._arguments import leaves
+from ._registry import Box, Op
+from .rounding import EXACT, untracked
+
+__all__ = ["differentiable"]
+
+
+def differentiable(op: Op, enclose: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
+    """Apply a rule so that its finite bounds have finite gradients, also where ends of its arguments are infinite.
+
+    Args:
+        op: the record of the rule.
+        enclose: the rule.
+        args: arguments, with boxes.
+        kwargs: keyword arguments, likewise.
+    """
+    if not _may_lose_gradients(op) or not _has_infinite_ends(args, kwargs):
+        return enclose(*args, **kwargs)
+    with torch.no_grad():
+        values = enclose(*args, **kwargs)
+    known: dict[int, Box] = {}
+    return _sloped(values, enclose(*_finite(args, known), **_finite(kwargs, known)))
+
+
+_LINEAR = {"structural", "dropout", "pooling", "sorting", "fourier", "interpolation"}
+_SUMS = {"add", "sub", "rsub", "sum", "mean", "cumsum", "leaky_relu"}
+_ELEMENTWISE = {"increasing", "decreasing", "piecewise monotone", "periodic"}
+
+
+@functools.lru_cache
+def _may_lose_gradients(op: Op) -> bool:
+    """Whether gradients at infinite ends may be NaN: not of sums, nor of what selects or moves entries."""
+    if op.budget is EXACT or op.family in _LINEAR or op.name in _SUMS:
+        return False
+    return op.registered or op.family not in _ELEMENTWISE or not _flat_at_infinity(op)
+
+
+@torch.enable_grad()
+def _flat_at_infinity(op: Op) -> bool:
+    """Whether a function of one argument has finite gradients at the infinite ends of its domain, and no infinite values."""
+    ends = [torch.tensor([x], requires_grad=True) for x in op.domain]
+    try:
+        bounds = [bound for end in ends for bound in op.enclose(Box(end, end))]
+        slopes = torch.autograd.grad(torch.cat(bounds).sum(), ends)
+    except (RuntimeError, TypeError):
+        return False
+    return all(bool(x.isfinite().all()) for x in (*bounds, *slopes))
+
+
+def _has_infinite_ends(args: list[Any], kwargs: dict[str, Any]) -> bool:
+    """Whether autograd records what is made of these arguments, and a box among them has an infinite end."""
+    boxes, recorded = [], False
+    for leaf in leaves((args, kwargs)) if kwargs else leaves(args):
+        if type(leaf) is Box:
+            boxes.append(leaf)
+            recorded = recorded or leaf.lower.requires_grad or leaf.upper.requires_grad
+        elif isinstance(leaf, Tensor):
+            recorded = recorded or leaf.requires_grad
+    return recorded and any(map(_endless, boxes))
+
+
+def _endless(box: Box) -> bool:
+    """Whether an end is infinite."""
+    lower, upper = box.lower.detach(), box.upper.detach()
+    if lower.is_complex():
+        lower, upper = (torch.view_as_real(end.resolve_conj()) for end in (lower, upper))
+    if not lower.is_floating_point() or not lower.numel() or not _compat.readable(lower):
+        return False
+    if lower.is_cuda and torch.cuda.is_current_stream_capturing():
+        return False
+    width = _compat.behind((upper - lower).amax())
+    return not bool((width < inf).all())  # inf - inf is NaN; a width that overflows is taken for infinite as well
+
+
+def _finite(value: Any, known: dict[int, Box]) -> Any:
+    """Replace infinite ends by large numbers: what is one object remains one."""
+    if type(value) is Box:
+        if id(value) not in known:
+            known[id(value)] = _with_finite_ends(value)
+        return known[id(value)]
+    if type(value) in (tuple, list):
+        return type(value)([_finite(item, known) for item in value])
+    if type(value) is dict:
+        return {key: _finite(item, known) for key, item in value.items()}
+    return value
+
+
+def _with_finite_ends(box: Box) -> Box:
+    lower, upper = box
+    if lower.is_complex():
+        sides = _with_finite_ends(Box(torch.view_as_real(lower.resolve_conj()), torch.view_as_real(upper.resolve_conj())))
+        return Box(torch.view_as_complex(sides.lower), torch.view_as_complex(sides.upper))
+    if not lower.is_floating_point():
+        return box
+    low, high = lower.detach(), upper.detach()
+    far = _far(low, high)
+    # Beyond the other end, which a rounding outward may have left alone at the largest finite number.
+    least, most = torch.minimum(high, -far), torch.maximum(low, far)
+    new_low = torch.where(low == -inf, least.clamp(min=-torch.finfo(low.dtype).max), torch.minimum(low, far))
+    new_high = torch.where(high == inf, most.clamp(max=torch.finfo(low.dtype).max), torch.maximum(high, -far))
+    if lower is upper:
+        end = _shifted(lower, new_high)
+        return Box(end, end)
+    return Box(_shifted(lower, new_low), _shifted(upper, new_high))
+
+
+def _far(low: Tensor, high: Tensor) -> Tensor:
+    """A number so large that functions are flat there, and so small that its square and some more are finite."""
+    info = torch.finfo(low.dtype)
+    sizes = [torch.where(end.isinf(), 0.0, end.abs()).amax() for end in (low, high)]
+    return (16 * torch.maximum(*sizes)).clamp(max(2.0**10, info.max**0.5 / 64), info.max)
+
+
+def _shifted(x: Tensor, to: Tensor) -> Tensor:
+    """Other values for a tensor, as a constant shift for autograd."""
+    moved = x.clone()
+    untracked(moved).copy_(to)
+    return moved
+
+
+def _sloped(values: Any, tracked: Any) -> Any:
+    """The values of one result with the gradients of another, where both are finite."""
+    if type(values) is Box:
+        if not (values.lower.is_floating_point() or values.lower.is_complex()):
+            return values
+        return Box(*(_sloped_end(*pair) for pair in zip(values, tracked, strict=True)))
+    if isinstance(values, (tuple, list)):
+        items = list(_pairs(values, tracked))
+        kind = type(values)
+        return kind(items) if kind in (tuple, list) or hasattr(kind, "n_fields") else kind(*items)
+    return values
+
+
+def _pairs(values: Any, tracked: Any) -> Iterator[Any]:
+    return (_sloped(a, b) for a, b in zip(values, tracked, strict=True))
+
+
+def _sloped_end(value: Tensor, tracked: Tensor) -> Tensor:
+    if not tracked.requires_grad or value.shape != tracked.shape:
+        return value
+    known = value.isfinite() & tracked.isfinite()
+    return torch.where(known, value + (tracked - tracked.detach()), value)
