@@ -19,7 +19,7 @@ from torch import Tensor
 from . import _compat
 from ._arguments import leaves
 from ._registry import Box, Op
-from .rounding import EXACT, untracked
+from .rounding import EXACT, rounding, untracked
 
 __all__ = ["differentiable"]
 
@@ -38,7 +38,9 @@ def differentiable(op: Op, enclose: Callable[..., Any], args: list[Any], kwargs:
     with torch.no_grad():
         values = enclose(*args, **kwargs)
     known: dict[int, Box] = {}
-    return _sloped(values, enclose(*_finite(args, known), **_finite(kwargs, known)))
+    with rounding("nearest"):  # the gradients of both modes are the same
+        sloped = enclose(*_finite(args, known), **_finite(kwargs, known))
+    return _sloped(values, sloped)
 
 
 _LINEAR = {"structural", "dropout", "pooling", "sorting", "fourier", "interpolation"}
@@ -56,7 +58,7 @@ def _may_lose_gradients(op: Op) -> bool:
 
 @torch.enable_grad()
 def _flat_at_infinity(op: Op) -> bool:
-    """Whether a function of one argument has finite gradients at the infinite ends of its domain, and no infinite values."""
+    """Whether a function of one argument has finite values and gradients at the infinite ends of its domain."""
     ends = [torch.tensor([x], requires_grad=True) for x in op.domain]
     try:
         bounds = [bound for end in ends for bound in op.enclose(Box(end, end))]
@@ -107,27 +109,32 @@ def _finite(value: Any, known: dict[int, Box]) -> Any:
 def _with_finite_ends(box: Box) -> Box:
     lower, upper = box
     if lower.is_complex():
-        sides = _with_finite_ends(Box(torch.view_as_real(lower.resolve_conj()), torch.view_as_real(upper.resolve_conj())))
+        sides = _with_finite_ends(
+            Box(torch.view_as_real(lower.resolve_conj()), torch.view_as_real(upper.resolve_conj()))
+        )
         return Box(torch.view_as_complex(sides.lower), torch.view_as_complex(sides.upper))
     if not lower.is_floating_point():
         return box
     low, high = lower.detach(), upper.detach()
-    far = _far(low, high)
-    # Beyond the other end, which a rounding outward may have left alone at the largest finite number.
-    least, most = torch.minimum(high, -far), torch.maximum(low, far)
-    new_low = torch.where(low == -inf, least.clamp(min=-torch.finfo(low.dtype).max), torch.minimum(low, far))
-    new_high = torch.where(high == inf, most.clamp(max=torch.finfo(low.dtype).max), torch.maximum(high, -far))
+    far = _far(low.dtype)
+    # No farther than the other end if that is as far: a mask of the largest finite number, rounded outward, is a point.
+    new_low = torch.where(low == -inf, _beyond(high.clamp(max=-far), far), low)
+    new_high = torch.where(high == inf, _beyond(low.clamp(min=far), far), high)
+    new_low, new_high = torch.where(low == inf, far, new_low), torch.where(high == -inf, -far, new_high)
     if lower is upper:
         end = _shifted(lower, new_high)
         return Box(end, end)
     return Box(_shifted(lower, new_low), _shifted(upper, new_high))
 
 
-def _far(low: Tensor, high: Tensor) -> Tensor:
+def _beyond(end: Tensor, far: float) -> Tensor:
+    """The end itself, if it is finite; else, of a point or a whole line, one that is."""
+    return torch.where(end.isinf(), far * end.sign(), end)
+
+
+def _far(dtype: torch.dtype) -> float:
     """A number so large that functions are flat there, and so small that its square and some more are finite."""
-    info = torch.finfo(low.dtype)
-    sizes = [torch.where(end.isinf(), 0.0, end.abs()).amax() for end in (low, high)]
-    return (16 * torch.maximum(*sizes)).clamp(max(2.0**10, info.max**0.5 / 64), info.max)
+    return max(2.0**10, torch.finfo(dtype).max ** 0.5 / 64)
 
 
 def _shifted(x: Tensor, to: Tensor) -> Tensor:

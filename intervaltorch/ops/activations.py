@@ -191,13 +191,13 @@ def gelu(input: Box, approximate: str = "none") -> Box:
 
     torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10
     the value itself is below 1e-22, and the error no larger than at -10. For x > 10, where 1 - Φ(x) is as small, it
-    is x, and the product x (1 + erf) would overflow.
+    is x, and the product x (1 + erf) would overflow. For x < -40 torch gives 0, and the slope of its cubic overflows.
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")
     turn, least = (GELU_TURN, GELU_LEAST) if approximate == "none" else (TANH_GELU_TURN, TANH_GELU_LEAST)
     lower, upper = spanned(
-        input, lambda x: torch.where(x > 10, x, F.gelu(x.clamp(max=10), approximate=approximate)), (turn,), (0.0, inf)
+        input, lambda x: torch.where(x > 10, x, F.gelu(x.clamp(-40, 10), approximate=approximate)), (turn,), (0.0, inf)
     )
     size = torch.maximum(input.lower.abs(), input.upper.abs()).clamp(max=10)
     return widened(Box(lower, upper), Budget(3, input=5, cuda=3), _below(least), at=(size, size))

@@ -82,7 +82,21 @@ def _by_minors(a: Box) -> Box:
 
 
 def _factors(a: Box) -> Box:
-    """Numbers whose product is the determinant: `(*batch, n)`; infinite if elimination meets a pivot around 0."""
+    """Numbers whose product is the determinant: `(*batch, n)`; infinite if elimination meets a pivot around 0.
+
+    Where autograd records, such matrices are replaced by the identity: infinite factors are constants.
+    """
+    if not (torch.is_grad_enabled() and (a.lower.requires_grad or a.upper.requires_grad)):
+        return _eliminated(a)
+    with torch.no_grad():
+        lower, upper = _eliminated(a)
+        known = (lower.isfinite() & upper.isfinite()).all(-1, keepdim=True)
+    identity = torch.eye(a.lower.shape[-1], dtype=a.lower.dtype, device=a.lower.device)
+    factors = _eliminated(both(lambda t: torch.where(known[..., None], t, identity), a))
+    return Box(torch.where(known, factors.lower, lower), torch.where(known, factors.upper, upper))
+
+
+def _eliminated(a: Box) -> Box:
     inverse, _ = torch.linalg.inv_ex(torch.lerp(a.lower, a.upper, 0.5))
     if not bool(inverse.isfinite().all()):
         return _unknown(a)
@@ -137,11 +151,19 @@ def slogdet(A: Box) -> Any:
 def _signed_log(a: Box) -> tuple[Box, Box]:
     wide = double(a)
     value = _determinant(wide)
-    size = log(absolute(value))
+    size = _log_of_size(value)
     if a.lower.shape[-1] > 2:  # a product may overflow where the sum of logarithms does not
-        size = _meet(_certain(size, value), sum_(log(absolute(_factors(wide))), -1))
+        size = _meet(_certain(size, value), sum_(_log_of_size(_factors(wide)), -1))
     sign = Box(torch.sign(value.lower), torch.sign(value.upper))
     return narrowed(sign, a.lower.dtype), narrowed(size, a.lower.dtype)
+
+
+def _log_of_size(x: Box) -> Box:
+    """The logarithm of |x|; that of 0 is a constant for autograd."""
+    size = absolute(x)
+    zero = Box(size.lower == 0, size.upper == 0)
+    logs = log(both(lambda t, at: torch.where(at, 1.0, t), size, zero))
+    return both(lambda t, at: torch.where(at, -inf, t), logs, zero)
 
 
 def _certain(size: Box, value: Box) -> Box:

@@ -120,9 +120,10 @@ def binary_cross_entropy_with_logits(
                 "binary_cross_entropy_with_logits is not convex for targets outside [0, 1] with this pos_weight",
                 "clamp the targets to [0, 1]",
             )
-        # The point may be off by some ulp: the loss is flat there, so it matters only to second order. Beyond [0, 1]
-        # the loss is monotone.
-        at = torch.log((positive * y).clamp(min=0)) - torch.log1p(-y.clamp(max=1))
+        # The point may be off by some ulp: the loss is flat there, so it matters only to second order, and the point
+        # is a constant for autograd. Beyond [0, 1] the loss is monotone.
+        with torch.no_grad():
+            at = torch.log((positive * y).clamp(min=0)) - torch.log1p(-y.clamp(max=1))
         terms = (1 + positive.abs()) * (1 + y.abs())
         return _unimodal(value, x, at.to(x.lower.dtype), Budget(relative=4, input=8), lambda size: (1 + size) * terms)
 

@@ -161,8 +161,11 @@ def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
         q = balance(z, dim, steps)
         direction = torch.clamp(q, z.lower, z.upper).sub_(q)
         direction -= direction.mean(dim, keepdim=True)
+        # Of size 1, so that neither its length nor a gradient over it leaves the range of the dtype.
+        size = torch.linalg.vector_norm(direction, inf, dim, keepdim=True)
+        direction = (direction / size.clamp_(min=torch.finfo(size.dtype).tiny)).nan_to_num_(0.0, 0.0, 0.0)
         length = torch.linalg.vector_norm(direction, 2, dim, keepdim=True)
-        length = above(length, norm_budget(2, n, length.dtype)).clamp_(min=torch.finfo(length.dtype).tiny)
+        length = above(length, norm_budget(2, n, length.dtype)).clamp_(min=0.5)
     reach = direction.clamp(min=0) * z.lower + direction.clamp(max=0) * z.upper
     reach = reach.sum(dim, keepdim=True).nan_to_num(nan=-inf, posinf=inf, neginf=-inf)
     if rounding.outward():
@@ -278,6 +281,7 @@ def var(
     """The lower bound is exact; the upper one sound (its exact value is NP-hard)."""
     dim, correction = _arguments(dim, unbiased, correction)
     low, high = _spread("var", input, dim, keepdim, correction)
+    high = high.clamp(max=torch.finfo(high.dtype).max)  # whose square is infinite, as a constant for autograd
     return Box(torch.clamp(below(low * low, ONE), min=0), above(high * high, ONE))
 
 

@@ -128,7 +128,8 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
     average, own = mean(z, dim, keepdim=True), own_share(z, 1 / n)
     upper = above(above(z.upper - average.lower, ONE) - own, ONE)
     lower = below(below(z.lower - average.upper, ONE) + own, ONE)
-    smallest, largest = below(_square(found.least) / n, TWO), above(found.most.square() / n, TWO)
+    most = found.most.clamp(max=torch.finfo(found.most.dtype).max)  # an infinite one is a constant for autograd
+    smallest, largest = below(_square(found.least) / n, TWO), above(most.square() / n, TWO)
     greatest = root_above(largest, eps)
 
     def least(end: Tensor) -> Tensor:

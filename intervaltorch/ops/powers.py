@@ -124,10 +124,13 @@ HYPOT = Budget(2, cuda=6)
 def hypot(input: Operand, other: Operand) -> Box:
     """Increasing in |x| and |y|."""
     x, y = (absolute(box) for box in operands(input, other))
-    # The derivative at the origin, which is a kink, is taken as 0.
-    origin = (x.lower == 0) & (y.lower == 0)
-    lower = torch.hypot(torch.where(origin, 1.0, x.lower), y.lower).masked_fill(origin, 0.0)
-    return widened(Box(lower, torch.hypot(x.upper, y.upper)), HYPOT, (0.0, inf))
+    return widened(Box(_hypot(x.lower, y.lower), _hypot(x.upper, y.upper)), HYPOT, (0.0, inf))
+
+
+def _hypot(x: Tensor, y: Tensor) -> Tensor:
+    """The length of a vector, with gradient 0 at the origin, which is a kink."""
+    origin = (x == 0) & (y == 0)
+    return torch.hypot(torch.where(origin, 1.0, x), y).masked_fill(origin, 0.0)
 
 
 @rule("lerp", formula="(1 - w) x + w y", family="power", proven=True, asks=True)
