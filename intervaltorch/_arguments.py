@@ -83,7 +83,7 @@ def rewrap(cls: type, result: Any, args: tuple) -> Any:
     What a function returns of its own arguments, as one in place does, stays the object that it was.
     """
     if isinstance(result, cls):
-        return result if any(result is arg for arg in args) else cls._wrap(result._box)  # type: ignore[attr-defined]
+        return result if any(result is arg for arg in args) else result.rewrapped()  # type: ignore[attr-defined]
     if isinstance(result, (tuple, list)):
         items = [rewrap(cls, item, args) for item in result]
         if type(result) in (tuple, list) or hasattr(result, "n_fields"):

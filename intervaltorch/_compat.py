@@ -64,6 +64,7 @@ __all__ = [
     "untraceable",
     "vmapping",
     "without_reason",
+    "without_saved_tensor_hooks",
     "without_torch_function",
 ]
 
@@ -191,6 +192,23 @@ def generator_state() -> bytes:
         return b""
     with plain_tensors_only(), transforms_seen(False):
         return torch.default_generator.get_state().numpy().tobytes()
+
+
+@contextlib.contextmanager
+def without_saved_tensor_hooks() -> Iterator[None]:
+    """Set aside the hooks of `torch.autograd.graph.saved_tensors_hooks`, which `torch.func` refuses to run under.
+
+    Checkpoints are made of such hooks; what runs in here is no part of what they recompute.
+    """
+    hooks = []
+    while (top := torch._C._autograd._top_saved_tensors_default_hooks(True)) is not None:
+        hooks.append(top)
+        torch._C._autograd._pop_saved_tensors_default_hooks()
+    try:
+        yield
+    finally:
+        for pack, unpack in reversed(hooks):
+            torch._C._autograd._push_saved_tensors_default_hooks(pack, unpack)
 
 
 def tracing() -> bool:

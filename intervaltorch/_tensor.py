@@ -99,6 +99,10 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         self._box = box
         return self
 
+    def rewrapped(self) -> IntervalTensor:
+        """The same box in another wrapper, free from what C++ kernels mark on a result."""
+        return type(self)._wrap(self._box)
+
     # --- constructors -------------------------------------------------------------------------------------------------
 
     @classmethod

@@ -17,6 +17,7 @@ from torch import nn
 
 from ._compat import tree_leaves, tree_map
 from ._draws import Draws, draws_told
+from ._relax.run import Method, check_method, relaxed
 from ._scripts import hidden_errors_raised
 from ._tensor import IntervalTensor
 from .errors import GradientWarning, IntervalError
@@ -24,7 +25,7 @@ from .errors import GradientWarning, IntervalError
 __all__ = ["bound", "layer_bounds"]
 
 
-def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
+def bound(function: Callable[..., Any], *inputs: Any, method: Method = "ibp", **kwargs: Any) -> Any:
     """Run a function or module on boxes and return what it returns.
 
     Every box in the result contains the corresponding value of `function` at every point of the input boxes. The
@@ -33,6 +34,9 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
     Args:
         function: any callable or `nn.Module`.
         *inputs: its arguments; interval tensors, plain tensors or anything else.
+        method: `"ibp"`, intervals alone; `"crown-ibp"`, one backward pass of linear relaxations through the intervals;
+            `"crown"`, such a pass for every nonlinear function on the way; `"alpha-crown"`, the same with slopes
+            chosen by gradient steps. Each is tighter than the one before, and takes longer.
         **kwargs: its keyword arguments.
 
     Returns:
@@ -46,6 +50,8 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
         IntervalError: one of the library's errors, naming the submodule in which it arose.
         Exception: what torch or the function raises; torch's message then names the submodule, too.
         TypeError: if neither an argument, nor a parameter, nor the result holds an interval tensor.
+        ValueError: for another method.
+        UnprovenOpError: for another method than `"ibp"` in outward rounding.
 
     Example:
         >>> import torch
@@ -56,10 +62,11 @@ def bound(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> Any:
         >>> Y.shape, bool((Y.lower <= Y.upper).all())
         (torch.Size([4, 1]), True)
     """
+    check_method(method)
     model = _module_of(function, inputs)
     _warn_of_scripts(model)
     with draws_told() as draws, _watched(model, draws), hidden_errors_raised():
-        result = function(*inputs, **kwargs)
+        result = function(*inputs, **kwargs) if method == "ibp" else relaxed(function, inputs, kwargs, method)
     if not _holds_interval([inputs, kwargs, list(model.parameters()) if model else [], result]):
         raise TypeError(
             "bound() found no IntervalTensor among the arguments; wrap an input: IntervalTensor.from_ball(x, radius)"

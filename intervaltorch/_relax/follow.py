@@ -1,0 +1,477 @@
+"""From a call on relaxed boxes to the nodes of its results."""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import _compat
+from .._arguments import leaves
+from .._dispatch import write
+from .._registry import OPS, Box, Op, Spelling
+from .._tensor import IntervalTensor
+from ..ops._boxes import intersect
+from . import backward
+from .facts import CREATIONS, CURVES, IDENTITIES, PARAMETRIC, VARIES
+from .lines import Curve, lines
+from .nodes import Affine, Leaf, Node, Product, Selection, Through
+from .parts import PARTS
+from .pullbacks import by_hand
+from .samples import MIXED, Samples, first_dimension, merged, through
+
+__all__ = ["Run", "answer", "following", "node_of", "relaxed"]
+
+
+@dataclasses.dataclass
+class Run:
+    """How a program is followed.
+
+    Attributes:
+        sharpens: whether arguments of nonlinear functions are bounded by passes of their own first (CROWN).
+        count: the size of the batch, or None.
+        lost: the operations whose results are known by their boxes alone, in order.
+    """
+
+    sharpens: bool = False
+    count: int | None = None
+    lost: list[tuple[str, Leaf]] = dataclasses.field(default_factory=list)
+
+
+_run: contextvars.ContextVar[Run] = contextvars.ContextVar("intervaltorch_following")
+
+
+@contextlib.contextmanager
+def following(run: Run) -> Iterator[Run]:
+    """Follow the calls of a program on relaxed boxes."""
+    token = _run.set(run)
+    try:
+        yield run
+    finally:
+        _run.reset(token)
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Change the interval tensors in nested tuples, lists and dicts."""
+    if isinstance(value, IntervalTensor):
+        return change(value)
+    if type(value) in (tuple, list):
+        return type(value)([mapped(item, change) for item in value])
+    if type(value) is dict:
+        return {key: mapped(item, change) for key, item in value.items()}
+    return value
+
+
+def relaxed(cls: Any, value: Any) -> Any:
+    """Turn plain boxes among arguments into relaxed ones."""
+    return mapped(value, lambda x: x if isinstance(x, cls) else cls._wrap(x._box))
+
+
+def node_of(x: Any, why: str = "") -> Node:
+    """The node of a box; one that has none becomes a leaf."""
+    node = x.node
+    if node is None:
+        run = _run.get()
+        node = Leaf(x._box, first_dimension(x.shape, run.count))
+        if why:
+            run.lost.append((why, node))
+        x.attach(node)
+    return node
+
+
+def _is_constant(x: Any) -> bool:
+    return x._node is None and torch.equal(x._box.lower, x._box.upper)
+
+
+@dataclasses.dataclass
+class _Call:
+    """A call of an op with a rule.
+
+    Attributes:
+        spelling: what was called.
+        args, kwargs: its arguments.
+        varying: the relaxed boxes among them that are not single points.
+        target: the one that is written to.
+        kind: how the op is relaxed.
+    """
+
+    cls: Any
+    spelling: Spelling
+    args: tuple
+    kwargs: dict[str, Any]
+    varying: list[Any]
+    target: Any
+    kind: str = ""
+
+    @property
+    def op(self) -> Op:
+        return self.spelling.op
+
+    def by_rule(self) -> Callable[[Tensor], Tensor]:
+        """The function of the one varying box by its rule, which may be more accurate than torch."""
+        (varying,) = self.varying
+
+        def run(value: Tensor) -> Tensor:
+            args, kwargs = self._with(lambda x: Box(value, value) if x is varying else x._box)
+            return self.spelling.enclose(*args, **kwargs).lower
+
+        return run
+
+    def functions(self) -> Callable[[int], Callable[..., Tensor]]:
+        """The function of the varying boxes on plain tensors, for each position among its results.
+
+        Everything else that it reads is kept as it is now; a program may write to it later.
+        """
+        places = {id(x): i for i, x in enumerate(self.varying)}
+        spelling = self.spelling
+        writes = self.target is not None and spelling.inplace_position is None
+        kept = {id(x): x._box.lower.clone() for x in leaves((self.args, self.kwargs)) if isinstance(x, self.cls)}
+        frozen = self._with(lambda x: x)
+        frozen = tuple(_copied(tree) for tree in frozen)
+
+        def at(position: int) -> Callable[..., Tensor]:
+            def run(*values: Tensor) -> Any:
+                def plain(x: Any) -> Any:
+                    return values[places[id(x)]] if id(x) in places else kept[id(x)]
+
+                args, kwargs = (mapped(tree, plain) for tree in frozen)
+                if writes:
+                    first = args[0].clone()
+                    spelling.function(first, *args[1:], **kwargs)
+                    return first
+                return [x for x in leaves(spelling.function(*args, **kwargs)) if isinstance(x, Tensor)][position]
+
+            return run
+
+        return at
+
+    def _with(self, change: Callable[[Any], Any]) -> tuple[tuple, dict[str, Any]]:
+        """The arguments with their boxes changed, without the flag that asks for work in place."""
+        args, kwargs, position = self.args, self.kwargs, self.spelling.inplace_position
+        if position is not None:
+            kwargs = {name: value for name, value in kwargs.items() if name != "inplace"}
+            args = args[:position] + args[position + 1 :]
+        return mapped(args, change), mapped(kwargs, change)
+
+
+def _copied(tree: Any) -> Any:
+    """Copies of the plain tensors in nested arguments; parameters are not copied."""
+    if isinstance(tree, Tensor):
+        return tree if isinstance(tree, (IntervalTensor, torch.nn.Parameter)) else tree.clone()
+    if type(tree) in (tuple, list):
+        return type(tree)([_copied(item) for item in tree])
+    return {key: _copied(item) for key, item in tree.items()} if type(tree) is dict else tree
+
+
+def answer(
+    cls: Any, function: Any, args: tuple, kwargs: dict[str, Any], run: Callable[..., Any],
+    above: Callable[[], Any] = contextlib.nullcontext,
+) -> Any:  # fmt: skip
+    """Run a call, and give the boxes that it returns their nodes.
+
+    Args:
+        cls: the class of relaxed boxes.
+        function: what was called.
+        args: its arguments.
+        kwargs: its keyword arguments.
+        run: answers the call by intervals.
+        above: lets torch record again what runs below a kernel.
+    """
+    call = _read(cls, function, args, kwargs)
+    if call is None:
+        return run(*args, **kwargs)
+    with above(), _compat.without_saved_tensor_hooks():
+        if _run.get().sharpens and call.kind not in ("affine", "identity", "leaf"):
+            _sharpen(call)
+        parents = [node_of(x) for x in call.varying]
+        composed = _composed(call) if call.kind == "parts" else NotImplemented
+        functions = call.functions() if call.kind in ("affine", "product") else None
+        boxes = [x._box for x in call.varying]
+        seen = _seen_through(call.target)
+        if call.target is not None:
+            boxes = [Box(x.lower.clone(), x.upper.clone()) for x in boxes]
+    result = run(*call.args, **call.kwargs)
+    with above(), _compat.without_saved_tensor_hooks():
+        if composed is not NotImplemented:
+            return _met(cls, result, iter([x for x in leaves(composed) if isinstance(x, cls)]))
+        outputs = [call.target] if call.target is not None else [x for x in leaves(result) if isinstance(x, Tensor)]
+        for position, output in enumerate(outputs):
+            if isinstance(output, cls) and output.dtype.is_floating_point:
+                function = functions(position) if functions is not None else None
+                node = _node(call, function, parents, boxes, output, position)
+                output.attach(node) if node is not None else _lose(output, call)
+                if function is not None and call.target is None and call.kind == "affine":
+                    _note_view(output, call, function)
+        for base, node, view, part in seen:
+            base.attach(_with_part(base, node, view, part))
+    return result
+
+
+# --- writes through views ---------------------------------------------------------------------------------------------
+
+
+def _note_view(output: Any, call: _Call, function: Callable[..., Tensor]) -> None:
+    """Remember of which box a result is a view."""
+    (base, *others) = call.varying
+    memory = output._box.lower.untyped_storage()
+    if not others and memory.data_ptr() == base._box.lower.untyped_storage().data_ptr() and memory.nbytes():
+        output.view_of = base, function
+
+
+def _seen_through(target: Any) -> list[tuple[Any, Node, Callable[..., Tensor], Any]]:
+    """The boxes of which a box that is written to is a view, the nearest first: with their nodes, and the view."""
+    found = []
+    while target is not None and target.view_of is not None:
+        base, function = target.view_of
+        found.append((base, node_of(base), function, target))
+        target = base
+    return found
+
+
+def _with_part(base: Any, node: Node, view: Callable[..., Tensor], part: Any) -> Node:
+    """The node of a box after a write to a view of it: an affine function of what it was and of the view."""
+
+    def function(old: Tensor, new: Tensor) -> Tensor:
+        old = old.clone()
+        view(old).copy_(new)
+        return old
+
+    parents, values = [node, node_of(part)], [x._box.lower.detach().clone() for x in (base, part)]
+    samples = _samples(None, function, parents, values, base.shape)
+    return Affine(function, parents, values, samples, base.shape)
+
+
+def _composed(call: _Call) -> Any:
+    """What the parts of the function return."""
+    program, signature = PARTS[call.op.name], _signature(call.op.enclose)
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
+        return program(*call.args, **call.kwargs)
+    try:
+        named = signature.bind(*call.args, **call.kwargs).arguments
+    except TypeError:
+        return NotImplemented
+    first, *rest = named
+    return program(named[first], **{name: named[name] for name in rest})
+
+
+def _lose(output: Any, call: _Call) -> None:
+    output._node = None
+    node_of(output, call.op.name)
+
+
+def _read(cls: Any, function: Any, args: tuple, kwargs: dict[str, Any]) -> _Call | None:
+    """The call, if it has a rule and boxes that vary."""
+    spelling = OPS.get(function) or OPS.get(_compat.overload_packet(function))
+    if spelling is None:
+        return None
+    boxes: list[Any] = list({id(x): x for x in leaves((args, kwargs)) if isinstance(x, cls)}.values())
+    varying = [x for x in boxes if not _is_constant(x)]
+    if not varying or any(not x.dtype.is_floating_point for x in varying):
+        return None
+    if spelling.op.name in CREATIONS:
+        return None
+    call = _Call(cls, spelling, args, kwargs, varying, _target(spelling, args, kwargs))
+    call.kind = _kind(call)
+    return call
+
+
+def _target(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """What an in-place call writes to."""
+    inplace, position = spelling.inplace or spelling.op.name == "__setitem__", spelling.inplace_position
+    if position is not None:
+        inplace = bool(args[position]) if len(args) > position else bool(kwargs.get("inplace", False))
+    if not inplace:
+        return None
+    return args[0] if args else kwargs.get("input", kwargs.get("self"))
+
+
+# --- how an op is relaxed ---------------------------------------------------------------------------------------------
+
+
+@lru_cache
+def _signature(rule: Any) -> inspect.Signature:
+    return inspect.signature(rule)
+
+
+def _names(call: _Call) -> set[str] | None:
+    """The names of the arguments that hold the varying boxes."""
+    try:
+        named = _signature(call.op.enclose).bind(*call.args, **call.kwargs).arguments
+    except (TypeError, ValueError):
+        return None
+    ids = {id(x) for x in call.varying}
+    return {name for name, value in named.items() if any(id(x) in ids for x in leaves(value))}
+
+
+def _kind(call: _Call) -> str:
+    op = call.op
+    if op.name in IDENTITIES:
+        return "identity"
+    if op.family == "structural":
+        return "affine"
+    sets = [set(names.split()) for names in VARIES.get(op.name, ())]
+    if sets == [{"*"}]:
+        return "leaf" if op.name == "where" and isinstance(call.args[0], IntervalTensor) else "affine"
+    names = _names(call) if sets else None
+    if names is not None:
+        if any(names <= jointly for jointly in sets):
+            return "affine"
+        if len(call.varying) == 2 and len(sets) >= 2 and all(any(n in s for s in sets) for n in names):
+            return "product"
+        if op.name == "mul" and len(call.varying) == 1:
+            return "curve"
+    if len(call.varying) == 1 and _curve(call) is not None:
+        return "curve"
+    if op.name == "amax" and call.target is None:
+        return "selection"
+    return "parts" if op.name in PARTS and call.target is None else "leaf"
+
+
+def _curve(call: _Call) -> Curve | None:
+    op = call.op
+    if op.name == "mul":
+        return Curve("convex")
+    if op.name in PARAMETRIC:
+        named = {name: value for name, value in call.kwargs.items() if name != "inplace"}
+        try:
+            return PARAMETRIC[op.name](*call.args, **named)
+        except TypeError:
+            return None
+    if op.name in CURVES:
+        return CURVES[op.name]
+    return Curve(op.curvature) if op.curvature and op.family != "reduction" else None
+
+
+# --- nodes ------------------------------------------------------------------------------------------------------------
+
+
+def _node(
+    call: _Call, function: Any, parents: list[Node], boxes: list[Box], output: Any, position: int
+) -> Node | None:  # fmt: skip
+    """The node of a result; None if its box is all that is known."""
+    if call.kind == "identity":
+        return parents[0]
+    if call.kind in ("leaf", "parts"):
+        return None
+    if call.kind == "selection":
+        return _largest(call, parents[0], boxes[0], output)
+    if call.kind == "curve":
+        curve = _curve(call)
+        assert curve is not None
+        return Through(parents[0], *lines(call.by_rule(), curve, boxes[0], output._box))
+    values = [box.lower.detach() for box in boxes]
+    samples = _samples(call.op, function, parents, values, output.shape)
+    if call.kind == "affine":
+        quick = None
+        if len(parents) == 1 and call.target is None and position == 0:
+            quick = by_hand(call.op.name, call.args, call.kwargs, call.varying[0])
+        return Affine(function, parents, values, samples, output.shape, quick)
+    zero = function(*map(torch.zeros_like, values))
+    return Product(function, lambda *r: (function(*r) - zero).abs(), parents, boxes, samples, output.shape)
+
+
+def _largest(call: _Call, parent: Node, box: Box, output: Any) -> Node:
+    """The node of a maximum along dimensions."""
+    named = _signature(call.op.enclose).bind(*call.args, **call.kwargs).arguments if False else call.kwargs
+    dims = call.args[1] if len(call.args) > 1 else named.get("dim", ())
+    ndim = box.lower.ndim
+    dims = [dims] if isinstance(dims, int) else list(dims) or list(range(ndim))
+    dims = [d % ndim for d in dims] if ndim else []
+    rest = [d for d in range(ndim) if d not in dims]
+
+    def rows(x: Tensor) -> Tensor:
+        return x.permute(*rest, *dims).flatten(len(rest)) if dims else x.unsqueeze(-1)
+
+    with torch.no_grad():
+        best, place = rows(box.lower).max(-1, keepdim=True)
+        others = rows(box.upper).scatter(-1, place, -torch.inf).amax(-1, keepdim=True)
+    shape = output.shape
+
+    def pick(x: Tensor) -> Tensor:
+        return rows(x).gather(-1, place).reshape(shape)
+
+    samples = _samples(call.op, lambda x: rows(x).sum(-1).reshape(shape), [parent], [box.lower.detach()], shape)
+    return Selection(pick, parent, (others <= best).reshape(shape), output._box.upper, samples)
+
+
+_BATCHED = {"linear", "conv1d", "conv2d", "conv3d"}
+"""Operations that keep the first dimension apart, if samples lie there."""
+_ELEMENTWISE = {"add", "sub", "rsub", "mul", "div", "neg", "lerp", "addcmul"}
+
+
+def _samples(op: Op | None, function: Any, parents: list[Node], values: list[Tensor], shape: torch.Size) -> Samples:
+    """The samples of a result."""
+    parts = [node.samples for node in parents]
+    if any(part is MIXED for part in parts):
+        return MIXED
+    if _run.get().count == 1:
+        return torch.ones([1] * len(shape), dtype=torch.int64)
+    name = op.name if op is not None else ""
+    if name in _ELEMENTWISE:
+        return merged(parts, shape)
+    first = parts[0]
+    assert first is not None
+    if name in _BATCHED and len(parts) == 1 and first.shape == (shape[0], *[1] * (first.ndim - 1)):
+        return first.reshape(shape[0], *[1] * (len(shape) - 1))
+    found = []
+    for i, value in enumerate(values):
+
+        def of_one(x: Tensor, i: int = i) -> Tensor:
+            return function(*[x if j == i else torch.ones_like(v) for j, v in enumerate(values)])
+
+        try:
+            found.append(through(of_one, [value], [parts[i]]))
+        except (RuntimeError, ValueError, TypeError):  # torch.vmap cannot run this function
+            return MIXED
+    return merged(found, shape)
+
+
+def _met(cls: Any, result: Any, composed: Iterator[Any]) -> Any:
+    """The boxes of a rule, met with those of the function's parts, whose nodes they get."""
+    if isinstance(result, cls):
+        other = next(composed)
+        met = cls._wrap(intersect(result._box, other._box))
+        met.attach(node_of(other))
+        return met
+    if isinstance(result, (tuple, list)):
+        items = [_met(cls, item, composed) for item in result]
+        return (
+            type(result)(items)
+            if type(result) in (tuple, list) or hasattr(result, "n_fields")
+            else type(result)(*items)
+        )
+    return result
+
+
+# --- sharper boxes ----------------------------------------------------------------------------------------------------
+
+
+def _sharpen(call: _Call) -> None:
+    """Put the varying boxes of a call within the bounds of backward passes of their own."""
+    tight = {id(x): _sharpened(x, call.op, x is call.target) for x in call.varying}
+    call.args, call.kwargs = (mapped(tree, lambda x: tight.get(id(x), x)) for tree in (call.args, call.kwargs))
+    call.varying = [tight[id(x)] for x in call.varying]
+
+
+def _sharpened(x: Any, op: Op, written: bool) -> Any:
+    node = x.node
+    if node is None or isinstance(node, Leaf) or x.sharp:
+        return x
+    wanted = ((x._box.lower < 0) & (x._box.upper > 0)).detach() if op.name == "relu" else None
+    box = intersect(x._box, backward.bounds(node, x._box.lower, wanted))
+    if written:
+        write(x._box, box)
+        x.attach(node)
+        return x
+    other = type(x)._wrap(box)
+    other.attach(node)
+    other.sharp = wanted is None
+    return other

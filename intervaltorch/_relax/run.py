@@ -1,0 +1,87 @@
+"""Bounds of a program by linear relaxations."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+from collections.abc import Callable
+from typing import Any, Literal
+
+from .. import rounding
+from .._compat import tree_leaves, tree_map
+from .._registry import Box
+from .._tensor import IntervalTensor
+from ..errors import UnprovenOpError
+from ..ops._boxes import intersect
+from . import backward
+from .follow import Run, following
+from .samples import first_dimension
+from .slopes import optimised
+from .tensor import RelaxedTensor
+
+__all__ = ["METHODS", "Method", "check_method", "relaxed"]
+
+Method = Literal["ibp", "crown-ibp", "crown", "alpha-crown"]
+METHODS: tuple[Method, ...] = ("ibp", "crown-ibp", "crown", "alpha-crown")
+
+
+def check_method(method: str) -> None:
+    """Refuse unknown methods, and relaxations in outward rounding.
+
+    Raises:
+        ValueError: for an unknown method.
+        UnprovenOpError: for a relaxation in outward rounding.
+    """
+    if method not in METHODS:
+        raise ValueError(f"unknown method {method!r}: expected one of {', '.join(map(repr, METHODS))}")
+    if method != "ibp" and rounding.outward():
+        raise UnprovenOpError(
+            f"bound(..., method={method!r}) has no proof of its rounding errors yet",
+            "the coefficients of its backward passes are rounded to nearest",
+            'use rounding("nearest"), or method="ibp" for rigorous bounds',
+        )
+
+
+def relaxed(function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any], method: Method) -> Any:
+    """Run a function on boxes, and bound what it returns by backward passes."""
+    boxes = [x for x in tree_leaves((inputs, kwargs)) if isinstance(x, IntervalTensor)]
+    sizes = {x.shape[0] if x.ndim else None for x in boxes}
+    count = sizes.pop() if len(sizes) == 1 else None
+
+    def leaf(x: Any) -> Any:
+        return RelaxedTensor.leaf(x._box, first_dimension(x.shape, count)) if isinstance(x, IntervalTensor) else x
+
+    def finish(x: Any) -> Any:
+        return _finished(x, method) if isinstance(x, RelaxedTensor) else x
+
+    with following(Run(sharpens=method in ("crown", "alpha-crown"), count=count)):
+        inputs, kwargs = tree_map(leaf, (inputs, kwargs))
+        return map_leaves(finish, function(*inputs, **kwargs))
+
+
+def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
+    """Change the leaves of a result, those in dataclasses and dictionaries of one's own class included."""
+
+    def visit(leaf: Any) -> Any:
+        if isinstance(leaf, dict):
+            for key, value in leaf.items():
+                leaf[key] = map_leaves(change, value)
+            return leaf
+        if isinstance(leaf, types.SimpleNamespace) or (dataclasses.is_dataclass(leaf) and not isinstance(leaf, type)):
+            for name, value in list(vars(leaf).items()):
+                object.__setattr__(leaf, name, map_leaves(change, value))
+            return leaf
+        return change(leaf)
+
+    return tree_map(visit, tree)
+
+
+def _finished(x: RelaxedTensor, method: Method) -> IntervalTensor:
+    """The plain box of a result, within the bounds of a backward pass."""
+    box = x._box
+    if x.node is None or not x.dtype.is_floating_point:
+        return IntervalTensor._wrap(Box(*box))
+    box = intersect(box, backward.bounds(x.node, box.lower))
+    if method == "alpha-crown":
+        box = optimised(x.node, x._box.lower, box)
+    return IntervalTensor._wrap(box)

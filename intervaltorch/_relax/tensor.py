@@ -1,0 +1,63 @@
+"""`RelaxedTensor`: a box that remembers which linear functions of the inputs bound it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._compat import enable_reentrant_dispatch
+from .._dispatch import dispatch, dispatch_aten
+from .._registry import Box
+from .._tensor import IntervalTensor
+from . import follow
+from .nodes import Leaf, Node
+from .samples import Samples
+
+__all__ = ["RelaxedTensor"]
+
+
+class RelaxedTensor(IntervalTensor):
+    """A box with a node, which a backward pass starts from or ends at."""
+
+    _node: Node | None = None
+    _written: int = -1
+    sharp: bool = False
+    view_of: Any = None
+
+    @classmethod
+    def leaf(cls, box: Box, samples: Samples) -> RelaxedTensor:
+        """A box of which nothing else is known."""
+        self: Any = cls._wrap(box)
+        self.attach(Leaf(box, samples))
+        return self
+
+    def attach(self, node: Node) -> None:
+        """Give the box its node, until its memory is written to."""
+        self._node, self._written = node, self._box.lower._version + self._box.upper._version
+
+    @property
+    def node(self) -> Node | None:
+        """The node, unless the box was written to since."""
+        fresh = self._written == self._box.lower._version + self._box.upper._version
+        return self._node if fresh else None
+
+    def rewrapped(self) -> RelaxedTensor:
+        """The same box and node in another wrapper."""
+        other: Any = super().rewrapped()
+        other._node, other._written = self._node, self._written
+        return other
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        """Answer a torch function by its rule, and follow what the rule does."""
+        args, kwargs = follow.relaxed(cls, args), follow.relaxed(cls, kwargs or {})
+        return follow.answer(cls, func, args, kwargs, lambda *a, **k: dispatch(cls, func, types, a, k))
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
+    ) -> Any:
+        """Answer the ATen calls of a C++ kernel by their rules, and follow them."""
+        args, kwargs = follow.relaxed(cls, args), follow.relaxed(cls, kwargs or {})
+        return follow.answer(
+            cls, func, args, kwargs, lambda *a, **k: dispatch_aten(cls, func, a, k), enable_reentrant_dispatch
+        )
