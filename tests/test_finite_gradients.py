@@ -92,7 +92,7 @@ def cases():
 NO_DERIVATIVE = {"detach_copy", "native_channel_shuffle"}  # says torch, of the private spelling
 
 
-@pytest.mark.parametrize("function, case", cases())
+@pytest.mark.parametrize("function, case", list(cases()))
 def test_finite(function, case, request):
     tree = case()
     if tree is None:

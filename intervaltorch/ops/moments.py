@@ -162,8 +162,9 @@ def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
         direction = torch.clamp(q, z.lower, z.upper).sub_(q)
         direction -= direction.mean(dim, keepdim=True)
         # Of size 1, so that neither its length nor a gradient over it leaves the range of the dtype.
-        size = torch.linalg.vector_norm(direction, inf, dim, keepdim=True)
-        direction = (direction / size.clamp_(min=torch.finfo(size.dtype).tiny)).nan_to_num_(0.0, 0.0, 0.0)
+        if direction.numel():
+            size = torch.linalg.vector_norm(direction, inf, dim, keepdim=True)
+            direction = (direction / size.clamp_(min=torch.finfo(size.dtype).tiny)).nan_to_num_(0.0, 0.0, 0.0)
         length = torch.linalg.vector_norm(direction, 2, dim, keepdim=True)
         length = above(length, norm_budget(2, n, length.dtype)).clamp_(min=0.5)
     reach = direction.clamp(min=0) * z.lower + direction.clamp(max=0) * z.upper
