@@ -1,16 +1,14 @@
-"""What a box refuses, and what to do instead: everything that would keep one bound and drop the other in silence."""
+"""The errors for attempts to take a box for one tensor, and the mark of tensors that have no memory."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
-
-from torch import Tensor
+from typing import Any
 
 from . import _compat
 from ._refusals import RAW_VALUES
 from .errors import EscapeError, UnsupportedOpError
 
-__all__ = ["Memoryless", "Refusals", "escape", "traced"]
+__all__ = ["Memoryless", "escape", "traced"]
 
 
 def escape(what: str) -> EscapeError:
@@ -25,14 +23,6 @@ def traced() -> UnsupportedOpError:
         "trace the model on a plain example and call what that returns on boxes",
         "or record a function of bounds: torch.export.export(module, (X.lower, X.upper), strict=False)",
     )
-
-
-_RECORD_BOUNDS = (
-    "torch.compile, torch.export and torch.cond cannot record a box. Record a function of its bounds:"
-    " torch.export.export(module, (X.lower, X.upper), strict=False) where module.forward makes IntervalTensor(lower,"
-    " upper) and returns bounds; torch.compile takes what .module() of that returns. In place of flex_attention, which"
-    " compiles what it calls, torch.nn.functional.scaled_dot_product_attention has a rule"
-)
 
 
 def _refuse_as_memory(taker: Any, giver: Any) -> None:
@@ -54,46 +44,3 @@ class Memoryless:
 
 
 _compat.guard_memory(_refuse_as_memory)
-
-
-class Refusals(Memoryless):
-    """Methods of a tensor that have no meaning for a box; each names the way out."""
-
-    def __contains__(self, value: Any) -> NoReturn:
-        """Refuse: `in` asks about entries of a tensor, `contains` about points of a box."""
-        raise EscapeError(
-            "`value in box` is ambiguous", "X.contains(value) says which entries contain it",
-            "(X == value).any() compares entries, three-valued",
-        )  # fmt: skip
-
-    def untyped_storage(self) -> NoReturn:
-        """Refuse: a box is not one block of memory.
-
-        Raises:
-            EscapeError: if a program asks.
-            Exception: if a tracer of torch asks, its own kind; see `untraceable`.
-        """
-        if _compat.called_by_tracer():
-            raise _compat.untraceable(_RECORD_BOUNDS)
-        raise escape("untyped_storage()")
-
-    def _is_view(self) -> bool:
-        """Always False: bounds may be views; the box itself has no memory, and so no base to be described by."""
-        return False
-
-
-_RAISES = "Raises:\n    EscapeError: always."
-
-
-def _refuse(name: str) -> Any:
-    def refuse(self: Any, *args: Any, **kwargs: Any) -> NoReturn:
-        raise escape(f"{name}()")
-
-    refuse.__name__ = name
-    refuse.__doc__ = f"Refuse `{name}`: a box is not one value, nor one block of memory.\n\n" + _RAISES
-    return refuse
-
-
-for _name in RAW_VALUES.functions.split():
-    if _name not in vars(Refusals) and callable(getattr(Tensor, _name)):
-        setattr(Refusals, _name, _refuse(_name))

@@ -44,7 +44,7 @@ _ZERO = Box(0.0, 0.0)  # type: ignore[arg-type]
 
 # --- piecewise linear ---------------------------------------------------------------------------------------
 
-increasing("relu", formula=r"\max(x, 0)", image=(0.0, inf), curvature="convex", budget=EXACT)
+relu = increasing("relu", formula=r"\max(x, 0)", image=(0.0, inf), curvature="convex", budget=EXACT)
 increasing("relu6", formula=r"\min(\max(x, 0), 6)", image=(0.0, 6.0), budget=EXACT)
 increasing("hardsigmoid", formula=r"\min(\max(x + 3, 0), 6) / 6", image=(0.0, 1.0), budget=Budget(2, cuda=2))
 

@@ -22,16 +22,15 @@ from torch import Tensor
 
 from .. import rounding
 from .._compat import anywhere, readable
-from .._registry import OPS, Box
+from .._registry import Box
 from ..errors import DomainError, UnsupportedOpError
 from ._boxes import as_box, both, decided, intersect
 from ._families import rule
 from .affine import finite
 from .arithmetic import add, mul, operand
 from .products import matmul
+from .reductions import logsumexp
 from .softmax import softmax_box
-
-logsumexp = OPS[torch.logsumexp].enclose
 
 
 @rule(

@@ -7,15 +7,14 @@ from typing import Any
 import torch
 
 from .._escapes import escape
-from .._registry import OPS, Box
+from .._registry import Box
 from ..errors import UnsupportedOpError
 from ..rounding import EXACT
 from ._boxes import as_box, decided
 from ._families import inf, rule
-from .arithmetic import add, mul, operands, sub
+from .arithmetic import absolute, add, mul, operands, sub
 
 _RECORD: dict[str, Any] = {"family": "comparison", "budget": EXACT, "proven": True}
-absolute = OPS[torch.abs].enclose
 
 
 @rule("lt", "less", "__lt__", formula="x < y", **_RECORD)

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import OPS, Box
+from .._registry import Box
 from ..errors import DomainError
 from ..rounding import Budget
 from ._boxes import as_box, check_domain
@@ -42,7 +42,7 @@ log1p = increasing("log1p", formula=r"\log(1 + x)", domain=(-1.0, inf), curvatur
 sqrt = increasing(
     "sqrt", formula=r"\sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="concave", budget=Budget(2, cuda=1)
 )
-decreasing(
+rsqrt = decreasing(
     "rsqrt", formula=r"1 / \sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="convex",
     budget=Budget(3, cuda=4),
     function=lambda x: torch.rsqrt(x + 0.0),  # not of the negative zero, where torch gives -inf
@@ -50,8 +50,8 @@ decreasing(
 
 # --- trigonometric functions --------------------------------------------------------------------------------
 
-periodic("sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
-periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+sin = periodic("sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+cos = periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
 
 
 @rule("tan", formula=r"\tan x", family="periodic with poles", budget=Budget(2, cuda=8), proven=True)
@@ -99,8 +99,8 @@ def _angle(y: Tensor, x: Tensor) -> Tensor:
 @rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True, asks=True)
 def polar(abs: Any, angle: Any) -> Box:
     """Each part is a product of two variables: the smallest rectangle."""
-    cos, sin = (OPS[function].enclose(as_box(angle)) for function in (torch.cos, torch.sin))
-    return join(mul(abs, cos), mul(abs, sin))
+    angle = as_box(angle)
+    return join(mul(abs, cos(angle)), mul(abs, sin(angle)))
 
 
 increasing("deg2rad", formula=r"x \pi / 180", curvature="convex", budget=Budget(2, cuda=2))

@@ -23,18 +23,18 @@ from torch import Tensor
 
 from .. import rounding
 from .._compat import anywhere, readable
-from .._registry import OPS, Box
+from .._registry import Box
 from ..errors import DomainError, UnsupportedOpError
 from ..rounding import arithmetic
 from ._boxes import as_box, ordered, share, untracked
 from ._families import rule
 from .arithmetic import add, mul, sub
+from .elementwise import rsqrt
 from .moments import deviations, var
 from .reductions import ONE, above, below, mean, size_of_reduction
 
 TWO = rounding.arithmetic(1)
 Divisor = Callable[[Tensor], Tensor]
-rsqrt = OPS[torch.rsqrt].enclose
 
 
 def reshaped(x: Any, *shape: int) -> Any:

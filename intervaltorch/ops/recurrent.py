@@ -22,15 +22,15 @@ import torch
 from torch import Tensor
 
 from .. import rounding
-from .._registry import OPS, Box
+from .._registry import Box
 from ._boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, untracked, upper_of
 from ._families import rule
 from ._operands import operand, widened
+from .activations import relu
 from .affine import linear
 from .arithmetic import add
 from .dropout import dropout as drop
-
-sigmoid, tanh, relu = (OPS[function].enclose for function in (torch.sigmoid, torch.tanh, torch.relu))
+from .elementwise import sigmoid, tanh
 
 State = list[Box]  # the hidden state, and the cell state of an LSTM
 Step = Callable[[Box, State, Any, Any, Any], State]
