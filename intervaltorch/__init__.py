@@ -6,6 +6,7 @@ from ._answers import certainly, possibly
 from ._coverage import supported_ops
 from ._extend import register
 from ._registry import Box, Op
+from ._rounding.modes import EXACT, Budget, get_rounding, rounding, set_default_rounding
 from ._tensor import IntervalTensor, hull, intersection
 from .bound import bound, layer_bounds
 from .errors import (
@@ -20,7 +21,6 @@ from .errors import (
     UnprovenOpError,
     UnsupportedOpError,
 )
-from .rounding import EXACT, Budget, get_rounding, rounding, set_default_rounding
 
 __version__ = "0.1.0"
 

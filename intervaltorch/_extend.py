@@ -12,13 +12,14 @@ import torch
 from torch import Tensor
 from torch.overrides import get_overridable_functions, handle_torch_function, has_torch_function
 
-from . import _compat, rounding
+from . import _compat
 from ._compat import anywhere, readable, vmapping
 from ._registry import OPS, Box, Op, add_op, spellings
+from ._rounding import modes as rounding
+from ._rounding.modes import Budget
 from .errors import RegistrationError, UnsupportedOpError
 from .ops._boxes import check_domain, map_boxes, ordered, share
 from .ops._families import spanned
-from .rounding import Budget
 
 __all__ = ["register"]
 

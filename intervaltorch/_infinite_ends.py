@@ -19,7 +19,7 @@ from torch import Tensor
 from . import _compat
 from ._arguments import leaves
 from ._registry import Box, Op
-from .rounding import EXACT, rounding, untracked
+from ._rounding.modes import EXACT, rounding, untracked
 
 __all__ = ["differentiable"]
 

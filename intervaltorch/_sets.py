@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import rounding
 from ._registry import Box
+from ._rounding import modes as rounding
 from ._validation import check_meeting, check_points
 from .errors import DeviceError
 from .ops.arithmetic import operand

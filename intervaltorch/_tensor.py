@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from . import _compat, rounding
+from . import _compat
 from ._autograd import Gradients
 from ._dispatch import dispatch, dispatch_aten
 from ._escapes import escape, traced
@@ -19,6 +19,7 @@ from ._parallel import show_bounds
 from ._printing import format_box, format_interval
 from ._refused import Refusals
 from ._registry import Box
+from ._rounding import modes as rounding
 from ._sets import SetOperations, hull, intersection
 from ._undecided import Undecided
 from ._validation import check_bounds, check_clip, check_plain, check_radius

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import intervaltorch as it
-from intervaltorch import IntervalTensor, _conditions
+from intervaltorch import IntervalTensor
+from intervaltorch._rounding import conditions as _conditions
 from intervaltorch.errors import UnprovenOpError
 
 X = IntervalTensor.from_ball(torch.ones(1, 3), 0.1)

@@ -7,9 +7,9 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal
 
-from .. import rounding
 from .._compat import tree_leaves, tree_map
 from .._registry import Box
+from .._rounding import modes as rounding
 from .._tensor import IntervalTensor
 from ..errors import UnprovenOpError
 from ..ops._boxes import intersect

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._compat import anywhere, readable, vmapping
 from .._registry import Box
+from .._rounding.modes import outward, untracked
 from ..errors import DomainError, UndecidedError
-from ..rounding import outward, untracked
 
 inf = math.inf
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, behind, readable
 from .._registry import Box
-from ..rounding import CORRECTLY_ROUNDED, Budget
+from .._rounding import modes as rounding
+from .._rounding.modes import CORRECTLY_ROUNDED, Budget
 from ._boxes import as_box, ordered, unbounded, untracked
 
 Operand = Any  # Box, tensor or number

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import EXACT, Budget
 from ..errors import UnsupportedOpError
-from ..rounding import EXACT, Budget
 from ._boxes import as_box
 from ._families import increasing, piecewise_monotone, rule, spanned
 from ._operands import Operand, operand, widened

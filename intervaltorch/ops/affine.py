@@ -21,8 +21,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
 from ._boxes import as_box, untracked
 from ._families import rule
 from ._signs import keep_signs

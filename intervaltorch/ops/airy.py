@@ -21,9 +21,9 @@ from math import inf, pi
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
-from ..rounding import Budget
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ._families import rule
 from ._operands import widened
 from ._waves import extremes

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import Box
-from ..rounding import CORRECTLY_ROUNDED, EXACT
+from .._rounding import modes as rounding
+from .._rounding.modes import CORRECTLY_ROUNDED, EXACT
 from ._boxes import as_box, sides_of_zero, unbounded
 from ._complex import additive, bilinear, componentwise, modulus, quotient, unchanged
 from ._families import decreasing, increasing, piecewise_monotone, rule

@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import Box
+from .._rounding import modes as rounding
 from ..errors import DomainError, UnsupportedOpError
 from ._boxes import as_box, both, decided, intersect
 from ._families import rule

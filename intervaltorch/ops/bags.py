@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
 from .._undecided import Undecided
 from ..errors import UnsupportedOpError
 from ._boxes import as_box, both

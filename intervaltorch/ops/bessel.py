@@ -23,9 +23,9 @@ from math import inf, pi
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
-from ..rounding import Budget
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ._boxes import check_domain, hull
 from ._families import rule
 from ._operands import widened

@@ -11,8 +11,8 @@ from torch.distributions import constraints
 
 from .._compat import Checked, checked_by_distribution
 from .._registry import Box
+from .._rounding.modes import EXACT
 from ..errors import UndecidedError
-from ..rounding import EXACT
 from ._boxes import decided, share
 from ._families import rule
 from .comparisons import all_, any_

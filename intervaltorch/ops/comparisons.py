@@ -8,8 +8,8 @@ import torch
 
 from .._escapes import escape
 from .._registry import Box
+from .._rounding.modes import EXACT
 from ..errors import UnsupportedOpError
-from ..rounding import EXACT
 from ._boxes import as_box, decided
 from ._families import inf, rule
 from .arithmetic import absolute, add, mul, operands, sub

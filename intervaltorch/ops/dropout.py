@@ -7,8 +7,9 @@ from typing import Any
 
 import torch
 
-from .. import _draws, rounding
+from .. import _draws
 from .._registry import Box
+from .._rounding import modes as rounding
 from ._boxes import check_domain
 from ._families import rule
 from .arithmetic import add, div, mul

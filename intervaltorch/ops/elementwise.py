@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .._registry import Box
+from .._rounding.modes import Budget
 from ..errors import DomainError
-from ..rounding import Budget
 from ._boxes import as_box, check_domain
 from ._complex import exponential, join
 from ._families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ..errors import DomainError, UnsupportedOpError
-from ..rounding import Budget
 from ._boxes import check_domain, ordered
 from ._families import rule
 from ._operands import Operand, as_tensors, operands, widened

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from .._compat import anywhere, readable
 from .._registry import Box
+from .._rounding.modes import Budget
 from ..errors import DomainError
-from ..rounding import Budget
 from ._boxes import check_domain
 from ._families import rule
 from ._operands import Operand, as_tensors, operands, widened

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import EXACT
 from ..errors import DomainError, UndecidedError, UnsupportedOpError
-from ..rounding import EXACT
 from ._boxes import as_box, both, check_writable, decided, map_boxes
 from ._complex import sidewise, unchanged
 from ._families import rule, structural

@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box, spellings
+from .._rounding import modes as rounding
 from ..errors import UnsupportedOpError
 from ._boxes import both
 from ._complex import unchanged

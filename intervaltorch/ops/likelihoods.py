@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
-from ..rounding import Budget
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ._boxes import check_domain
 from ._families import rule
 from ._operands import as_tensors, operands, widest

@@ -12,11 +12,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ..errors import UnsupportedOpError
-from ..rounding import Budget
 from ._boxes import as_box, both, check_domain, hull
 from ._families import rule
 from ._operands import rounded

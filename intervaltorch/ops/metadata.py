@@ -9,8 +9,8 @@ import torch
 
 from .. import _draws
 from .._registry import Box, Op, add_op, spelled, spellings
+from .._rounding.modes import EXACT
 from ..errors import EscapeError
-from ..rounding import EXACT
 from ._boxes import as_box, decided, lower_of, map_boxes
 from ._complex import unchanged
 from ._families import rule

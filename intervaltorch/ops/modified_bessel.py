@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .._compat import forward_mode
-from ..rounding import Budget
+from .._rounding.modes import Budget
 from ._families import decreasing, increasing, piecewise_monotone
 
 

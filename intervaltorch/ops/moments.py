@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import EXACT, Budget
 from ..errors import DomainError
-from ..rounding import EXACT, Budget
 from ._boxes import ordered
 from ._families import rule
 from .reductions import ONE, above, below, floating, mean, size_of_reduction, sum_budget

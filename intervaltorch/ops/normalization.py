@@ -21,11 +21,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import arithmetic
 from ..errors import DomainError, UnsupportedOpError
-from ..rounding import arithmetic
 from ._boxes import as_box, ordered, share, untracked
 from ._families import rule
 from .arithmetic import add, mul, sub

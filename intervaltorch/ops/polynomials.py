@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ..errors import UnsupportedOpError
-from ..rounding import Budget
 from ._boxes import as_box
 from ._families import rule
 from ._operands import widened

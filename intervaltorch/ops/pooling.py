@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import Box, spellings
+from .._rounding import modes as rounding
+from .._rounding.modes import EXACT
 from .._undecided import Undecided
-from ..rounding import EXACT
 from ._families import rule, structural
 from ._signs import keep_sign
 from .affine import finite, in_double

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._compat import anywhere, readable
 from .._registry import Box
-from ..rounding import CORRECTLY_ROUNDED, Budget
+from .._rounding.modes import CORRECTLY_ROUNDED, Budget
 from ._boxes import as_box, check_domain, hull, ordered, sides_of_zero, unbounded
 from ._families import rule
 from ._operands import Operand, as_tensors, corners, operand, operands, widened

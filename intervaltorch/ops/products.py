@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
 from ._boxes import as_box, intersect
 from ._complex import bilinear as complex_bilinear
 from ._complex import conjugate, matrix_product

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
 from ._boxes import as_box, both, check_domain, hull, unbounded
 from ._families import rule
 from .arithmetic import add, mul

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import EXACT, Budget
 from ..errors import DomainError, UndecidedError
-from ..rounding import EXACT, Budget
 from ._boxes import both, ordered
 from ._complex import componentwise
 from ._families import increasing, rule

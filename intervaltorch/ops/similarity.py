@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
 from ._boxes import as_box, intersect
 from ._families import rule
 from .arithmetic import add, div, mul, square, sub

@@ -16,11 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere, readable
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ..errors import DomainError
-from ..rounding import Budget
 from ._boxes import ordered, share, untracked
 from ._families import rule
 from .reductions import floating

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from .._compat import anywhere, readable
 from .._registry import Box
+from .._rounding.modes import EXACT
 from .._undecided import Undecided
-from ..rounding import EXACT
 from ._boxes import both
 from ._families import rule
 

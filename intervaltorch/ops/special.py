@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._registry import Box
-from ..rounding import Budget
+from .._rounding.modes import Budget
 from ._families import decreasing, increasing, piecewise_monotone, rule
 from ._operands import widened
 from .arithmetic import absolute

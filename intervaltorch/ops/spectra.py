@@ -20,8 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
 from .._undecided import Undecided
 from ._boxes import as_box, both, untracked
 from ._families import rule

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
+from .._rounding import modes as rounding
+from .._rounding.modes import CORRECTLY_ROUNDED, EXACT
 from .._undecided import Undecided
-from ..rounding import CORRECTLY_ROUNDED, EXACT
 from ._boxes import anywhere, as_box, unbounded
 from ._complex import argument
 from ._families import decreasing, increasing, rule

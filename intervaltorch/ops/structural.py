@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import rounding
 from .._compat import anywhere
 from .._layout import laid_out, strides
 from .._registry import OPS, Box, Op, add_op
+from .._rounding import modes as rounding
+from .._rounding.modes import EXACT
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
-from ..rounding import EXACT
 from ._boxes import both, lower_of, map_boxes, upper_of
 from ._complex import conjugated, join, parts, real_dtype, unchanged
 from ._families import rule, structural

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .. import rounding
 from .._registry import Box
-from ..rounding import Budget
+from .._rounding import modes as rounding
+from .._rounding.modes import Budget
 from ._boxes import as_box
 from ._families import rule
 from .arithmetic import div

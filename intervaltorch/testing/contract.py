@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
 from .._registry import OPS, Op
+from .._rounding.modes import rounding
 from .._tensor import IntervalTensor
-from ..rounding import rounding
 from ._boxes import is_box, is_real, largest, loosened, lower_of, moderate, one_point, shrunk, stretched
 from ._comparison import aligned, assert_alike, assert_all, assert_gap_shrinks, gap, spanned, with_constants
 from ._trees import boxes_in, flatten, map_tensors, real_parts, to_float64

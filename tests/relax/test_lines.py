@@ -9,7 +9,7 @@ from intervaltorch import supported_ops
 from intervaltorch._registry import Box
 from intervaltorch._relax.facts import CURVES
 from intervaltorch._relax.lines import Curve, lines
-from intervaltorch.rounding import UNPROVEN, slack
+from intervaltorch._rounding.modes import UNPROVEN, slack
 
 inf = float("inf")
 OPS = {op.name: op for op in supported_ops()}

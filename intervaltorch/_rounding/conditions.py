@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from . import _compat
-from .errors import UnprovenOpError
+from .. import _compat
+from ..errors import UnprovenOpError
 
 __all__ = ["check_convolution", "check_precision", "check_underflow"]
 

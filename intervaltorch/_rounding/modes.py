@@ -18,7 +18,8 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor
 
-from ._budgets import (
+from ..errors import UnprovenOpError
+from .budgets import (
     CORRECTLY_ROUNDED,
     EXACT,
     Budget,
@@ -33,9 +34,8 @@ from ._budgets import (
     untracked,
     up,
 )
-from ._budgets import widen as _widen
-from ._conditions import check_convolution, check_underflow
-from .errors import UnprovenOpError
+from .budgets import widen as _widen
+from .conditions import check_convolution, check_underflow
 
 __all__ = [
     "CORRECTLY_ROUNDED", "EXACT", "Budget", "accumulating", "arithmetic", "cast", "check_convolution",

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._compat import forward_mode
-from ._conditions import check_precision
-from .errors import UnprovenOpError
+from .._compat import forward_mode
+from ..errors import UnprovenOpError
+from .conditions import check_precision
 
 __all__ = ["CORRECTLY_ROUNDED", "EXACT", "Budget"]
 
