@@ -5,7 +5,7 @@ from . import errors, ops, testing
 from ._answers import certainly, possibly
 from ._coverage import supported_ops
 from ._extend import register
-from ._registry import Box, Op
+from ._records.registry import Box, Op
 from ._rounding.modes import EXACT, Budget, get_rounding, rounding, set_default_rounding
 from ._tensor import IntervalTensor, hull, intersection
 from .bound import bound, layer_bounds

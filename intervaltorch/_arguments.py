@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._registry import Box
+from ._records.registry import Box
 from ._undecided import Undecided
 
 __all__ = ["as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]

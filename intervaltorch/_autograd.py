@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from . import _compat
-from ._registry import Box
+from ._records.registry import Box
 from .errors import EscapeError
 
 __all__ = ["Gradients"]

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import get_overridable_functions
 
-from ._refusals import refusal
-from ._registry import OPS, Op, bare_name, spelled
+from ._records.refusals import refusal
+from ._records.registry import OPS, Op, bare_name, spelled
 from ._tensor import IntervalTensor
 
 __all__ = ["KINDS", "SupportedOps", "kinds", "overridable", "supported_ops"]

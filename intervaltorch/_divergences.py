@@ -16,7 +16,7 @@ from torch import Tensor, distributions
 from torch.distributions.kl import register_kl
 
 from . import _compat
-from ._registry import Box
+from ._records.registry import Box
 from ._tensor import IntervalTensor
 from .ops.moments import magnitudes
 

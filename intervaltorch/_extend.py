@@ -14,7 +14,7 @@ from torch.overrides import get_overridable_functions, handle_torch_function, ha
 
 from . import _compat
 from ._compat import anywhere, readable, vmapping
-from ._registry import OPS, Box, Op, add_op, spellings
+from ._records.registry import OPS, Box, Op, add_op, spellings
 from ._rounding import modes as rounding
 from ._rounding.modes import Budget
 from .errors import RegistrationError, UnsupportedOpError

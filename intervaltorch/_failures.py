@@ -9,7 +9,7 @@ from torch import Tensor
 from ._arguments import leaves
 from ._compat import readable, vmapping
 from ._messages import describe, unsupported
-from ._registry import Box, Spelling, spelled
+from ._records.registry import Box, Spelling, spelled
 from .errors import DeviceError, DomainError, UnsupportedOpError
 
 __all__ = ["check_devices", "check_numbers", "check_reading", "check_values"]

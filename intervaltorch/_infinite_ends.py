@@ -18,7 +18,7 @@ from torch import Tensor
 
 from . import _compat
 from ._arguments import leaves
-from ._registry import Box, Op
+from ._records.registry import Box, Op
 from ._rounding.modes import EXACT, rounding, untracked
 
 __all__ = ["differentiable"]

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from ._refusals import refusal
-from ._registry import Box, spelled
+from ._records.refusals import refusal
+from ._records.registry import Box, spelled
 from .errors import IntervalError, UnsupportedOpError
 
 __all__ = ["as_called", "describe", "no_place", "unsupported"]

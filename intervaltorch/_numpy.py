@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._registry import Box
+from ._records.registry import Box
 from .errors import EscapeError
 from .ops.arithmetic import operand
 

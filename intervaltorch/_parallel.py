@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from . import _compat
-from ._registry import Box
+from ._records.registry import Box
 from .errors import UnsupportedOpError
 
 __all__ = ["show_bounds"]

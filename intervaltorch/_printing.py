@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from ._compat import print_options
-from ._registry import Box
+from ._records.registry import Box
 
 __all__ = ["format_box", "format_interval"]
 

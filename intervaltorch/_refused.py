@@ -7,8 +7,8 @@ from typing import Any, NoReturn
 from torch import Tensor
 
 from . import _compat
-from ._escapes import Memoryless, escape
-from ._refusals import RAW_VALUES
+from ._records.escapes import Memoryless, escape
+from ._records.refusals import RAW_VALUES
 from .errors import EscapeError
 
 __all__ = ["Refusals"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._registry import Box
+from ._records.registry import Box
 from ._rounding import modes as rounding
 from ._validation import check_meeting, check_points
 from .errors import DeviceError

@@ -12,13 +12,13 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from . import _compat
 from ._autograd import Gradients
 from ._dispatch import dispatch, dispatch_aten
-from ._escapes import escape, traced
 from ._failures import check_values
 from ._numpy import apply_ufunc
 from ._parallel import show_bounds
 from ._printing import format_box, format_interval
+from ._records.escapes import escape, traced
+from ._records.registry import Box
 from ._refused import Refusals
-from ._registry import Box
 from ._rounding import modes as rounding
 from ._sets import SetOperations, hull, intersection
 from ._undecided import Undecided

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from . import _compat
-from ._escapes import Memoryless
-from ._registry import OPS, Box, bare_name
+from ._records.escapes import Memoryless
+from ._records.registry import OPS, Box, bare_name
 from .errors import UndecidedError
 
 __all__ = ["Undecided"]

@@ -20,7 +20,7 @@ from torch.overrides import resolve_name
 from . import _compat
 from ._layout import copied, laid_out, strides
 from ._messages import unsupported
-from ._registry import OPS, Box, spelled
+from ._records.registry import OPS, Box, spelled
 from ._rounding import modes as rounding
 
 __all__ = ["answer_as_torch_does", "as_torch_lays_out", "as_torch_returns"]

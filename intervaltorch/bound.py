@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from ._compat import tree_leaves, tree_map
-from ._draws import Draws, draws_told
+from ._records.draws import Draws, draws_told
 from ._relax.run import Method, check_method, relaxed
 from ._scripts import hidden_errors_raised
 from ._tensor import IntervalTensor

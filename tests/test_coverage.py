@@ -13,8 +13,8 @@ import torch
 import intervaltorch as it
 from intervaltorch import IntervalTensor, _coverage, testing
 from intervaltorch._coverage import KINDS, kinds, overridable
-from intervaltorch._refusals import GROUPS, refusal
-from intervaltorch._registry import OPS, bare_name, spelled
+from intervaltorch._records.refusals import GROUPS, refusal
+from intervaltorch._records.registry import OPS, bare_name, spelled
 from intervaltorch.testing._trees import flatten, map_tensors
 from tests.calls import arguments
 from tests.modules.table import names

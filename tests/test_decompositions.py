@@ -11,7 +11,7 @@ from torch.testing._internal.common_methods_invocations import op_db
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from intervaltorch import _compat
-from intervaltorch._registry import OPS
+from intervaltorch._records.registry import OPS
 from intervaltorch.testing._trees import flatten
 
 RANDOM = {"randn", "rand", "bernoulli", "normal", "empty_strided"}

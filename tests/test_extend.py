@@ -8,7 +8,7 @@ import torch
 
 import intervaltorch as it
 from intervaltorch import Box, IntervalTensor
-from intervaltorch._registry import OPS
+from intervaltorch._records.registry import OPS
 from intervaltorch.testing import assert_encloses, check_op
 
 inf = math.inf

@@ -9,7 +9,7 @@ from torch import nn
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
-from intervaltorch._registry import OPS
+from intervaltorch._records.registry import OPS
 
 
 def ball(*shape, radius=0.25):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from intervaltorch import DomainError, EscapeError, IntervalTensor, UnsupportedOpError, intersection
-from intervaltorch._refusals import GROUPS, RAW_VALUES
+from intervaltorch._records.refusals import GROUPS, RAW_VALUES
 
 ZERO_IN = IntervalTensor(-torch.ones(1, 3), torch.ones(1, 3))
 pytestmark = pytest.mark.usefixtures("quiet")

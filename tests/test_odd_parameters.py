@@ -14,7 +14,7 @@ from torch.overrides import resolve_name
 
 from intervaltorch import IntervalError, IntervalTensor, rounding
 from intervaltorch._coverage import kinds, overridable
-from intervaltorch._registry import bare_name, spelled
+from intervaltorch._records.registry import bare_name, spelled
 from intervaltorch.testing import assert_encloses
 from intervaltorch.testing._trees import flatten, map_tensors
 from tests.calls import arguments, batch, image, normal, one, tall, x, y

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch.testing._internal.common_methods_invocations import op_db
 
 from intervaltorch import IntervalTensor, UnsupportedOpError, rounding, testing
-from intervaltorch._registry import OPS
+from intervaltorch._records.registry import OPS
 from tests.table import BUILT_IN, UNARY
 
 aten, private = torch.ops.aten, torch._C._nn

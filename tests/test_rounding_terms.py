@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
-from intervaltorch._registry import Box
+from intervaltorch._records.registry import Box
 from intervaltorch.ops import attention
 
 DTYPES = [torch.float32, torch.float64]

@@ -10,8 +10,8 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from intervaltorch._coverage import KINDS, kinds, overridable
-from intervaltorch._refusals import refusal
-from intervaltorch._registry import OPS, spelled
+from intervaltorch._records.refusals import refusal
+from intervaltorch._records.registry import OPS, spelled
 
 
 class CoverageTable(SphinxDirective):

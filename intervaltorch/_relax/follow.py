@@ -16,7 +16,7 @@ from torch import Tensor
 from .. import _compat
 from .._arguments import leaves
 from .._dispatch import write
-from .._registry import OPS, Box, Op, Spelling
+from .._records.registry import OPS, Box, Op, Spelling
 from .._tensor import IntervalTensor
 from ..ops._boxes import intersect
 from . import backward

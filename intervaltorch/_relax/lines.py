@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 
 __all__ = ["Curve", "Free", "Lines", "constant_lines", "lines"]
 

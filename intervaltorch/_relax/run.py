@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from .._compat import tree_leaves, tree_map
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._tensor import IntervalTensor
 from ..errors import UnprovenOpError

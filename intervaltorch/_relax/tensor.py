@@ -6,7 +6,7 @@ from typing import Any
 
 from .._compat import enable_reentrant_dispatch
 from .._dispatch import dispatch, dispatch_aten
-from .._registry import Box
+from .._records.registry import Box
 from .._tensor import IntervalTensor
 from . import follow
 from .nodes import Leaf, Node

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere, readable, vmapping
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding.modes import outward, untracked
 from ..errors import DomainError, UndecidedError
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import OPS, Box
+from .._records.registry import OPS, Box
 from ..errors import UnsupportedOpError
 from ._boxes import unbounded
 from ._operands import SUM, as_tensors, operand, widened

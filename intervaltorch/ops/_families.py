@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box, Op, add_op, spelled, spellings
+from .._records.registry import Box, Op, add_op, spelled, spellings
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, EXACT, Budget
 from ._boxes import both, check_domain, lower_of, map_boxes, ordered, unbounded, upper_of

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere, behind, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, Budget
 from ._boxes import as_box, ordered, unbounded, untracked

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._compat import readable, vmapping
-from .._registry import Box
+from .._records.registry import Box
 from ..errors import UnsupportedOpError
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, EXACT
 from ._boxes import as_box, sides_of_zero, unbounded

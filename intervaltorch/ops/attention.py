@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from ..errors import DomainError, UnsupportedOpError
 from ._boxes import as_box, both, decided, intersect

@@ -23,7 +23,7 @@ from math import inf, pi
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
 from ._boxes import check_domain, hull

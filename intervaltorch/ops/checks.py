@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributions import constraints
 
 from .._compat import Checked, checked_by_distribution
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding.modes import EXACT
 from ..errors import UndecidedError
 from ._boxes import decided, share

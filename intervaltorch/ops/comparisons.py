@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
-from .._escapes import escape
-from .._registry import Box
+from .._records.escapes import escape
+from .._records.registry import Box
 from .._rounding.modes import EXACT
 from ..errors import UnsupportedOpError
 from ._boxes import as_box, decided

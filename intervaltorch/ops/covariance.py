@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from ..errors import DomainError
 from ._boxes import as_box, both, intersect
 from ._complex import join, parts

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from ._boxes import both
 from ._families import rule
 from .arithmetic import add, div

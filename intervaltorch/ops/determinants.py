@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._undecided import Undecided
 from ..errors import DomainError
 from ._boxes import as_box, both, intersect

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from .. import _draws
-from .._registry import Box
+from .._records import draws as _draws
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from ._boxes import check_domain
 from ._families import rule

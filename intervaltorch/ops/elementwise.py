@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding.modes import Budget
 from ..errors import DomainError
 from ._boxes import as_box, check_domain

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding.modes import Budget
 from ..errors import DomainError
 from ._boxes import check_domain

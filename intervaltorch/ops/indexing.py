@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT
 from ..errors import DomainError, UndecidedError, UnsupportedOpError

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box, spellings
+from .._records.registry import Box, spellings
 from .._rounding import modes as rounding
 from ..errors import UnsupportedOpError
 from ._boxes import both

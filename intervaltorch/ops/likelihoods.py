@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
 from ._boxes import check_domain

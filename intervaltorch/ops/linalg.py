@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from ._boxes import as_box, both, intersect
 from ._families import rule
 from .arithmetic import add, div, mul, sub

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from .. import _draws
-from .._registry import Box, Op, add_op, spelled, spellings
+from .._records import draws as _draws
+from .._records.registry import Box, Op, add_op, spelled, spellings
 from .._rounding.modes import EXACT
 from ..errors import EscapeError
 from ._boxes import as_box, decided, lower_of, map_boxes

@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
 from ..errors import UnsupportedOpError

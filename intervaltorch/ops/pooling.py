@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box, spellings
+from .._records.registry import Box, spellings
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT
 from .._undecided import Undecided

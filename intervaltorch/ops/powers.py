@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding.modes import CORRECTLY_ROUNDED, Budget
 from ._boxes import as_box, check_domain, hull, ordered, sides_of_zero, unbounded
 from ._families import rule

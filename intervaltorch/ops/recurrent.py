@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from ._boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, untracked, upper_of
 from ._families import rule

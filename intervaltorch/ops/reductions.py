@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT, Budget
 from ..errors import DomainError, UndecidedError

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from ..errors import UnsupportedOpError
 from ._boxes import as_box, both, decided
 from ._families import rule

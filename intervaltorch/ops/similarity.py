@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from ._boxes import as_box, intersect
 from ._families import rule

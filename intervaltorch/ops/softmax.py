@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
 from ..errors import DomainError

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere, readable
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding.modes import EXACT
 from .._undecided import Undecided
 from ._boxes import both

@@ -9,7 +9,7 @@ from math import inf, pi
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding.modes import Budget
 from ._families import decreasing, increasing, piecewise_monotone, rule
 from ._operands import widened

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._undecided import Undecided
 from ._boxes import as_box, both, untracked

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _compat
-from .._registry import Box
+from .._records.registry import Box
 from ..errors import UnsupportedOpError
 from ._boxes import as_box
 from ._complex import parts, unchanged

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._registry import Box
+from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, EXACT
 from .._undecided import Undecided

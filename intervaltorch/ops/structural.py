@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._compat import anywhere
 from .._layout import laid_out, strides
-from .._registry import OPS, Box, Op, add_op
+from .._records.registry import OPS, Box, Op, add_op
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.autograd.gradcheck import GradcheckError
 
-from .._registry import OPS, Op
+from .._records.registry import OPS, Op
 from .._rounding.modes import rounding
 from .._tensor import IntervalTensor
 from ._boxes import is_box, is_real, largest, loosened, lower_of, moderate, one_point, shrunk, stretched

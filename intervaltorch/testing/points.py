@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .._registry import Op
+from .._records.registry import Op
 from .._tensor import IntervalTensor
 
 __all__ = ["covering_boxes", "neighbours", "sample_points", "smooth_boxes"]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import intervaltorch as it
 from intervaltorch import EXACT, Op
-from intervaltorch._registry import Box
+from intervaltorch._records.registry import Box
 from tests.budgets import exact
 
 inf = math.inf

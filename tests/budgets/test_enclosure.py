@@ -8,7 +8,7 @@ from flint import arb
 
 import intervaltorch as it
 from intervaltorch import rounding
-from intervaltorch._registry import Box
+from intervaltorch._records.registry import Box
 from tests.budgets.cases import CASES, Case, arguments
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from intervaltorch import supported_ops
-from intervaltorch._registry import Box
+from intervaltorch._records.registry import Box
 from intervaltorch._relax.facts import CURVES
 from intervaltorch._relax.lines import Curve, lines
 from intervaltorch._rounding.modes import UNPROVEN, slack

@@ -11,7 +11,7 @@ import torch
 from torch.testing._internal.common_methods_invocations import op_db
 
 from intervaltorch import IntervalTensor, Op
-from intervaltorch._registry import OPS
+from intervaltorch._records.registry import OPS
 from intervaltorch.testing._trees import boxes_in, flatten, map_tensors
 from tests.table import BUILT_IN, FAMILIES, takes_one_argument
 from tests.test_op_samples import ENCLOSED, REFUSALS, by_name, deterministic, samples, torch_accepts

@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils import _pytree as trees
 
 from intervaltorch import IntervalTensor, rounding
-from intervaltorch._registry import bare_name, spelled
+from intervaltorch._records.registry import bare_name, spelled
 
 _UNINITIALISED = {"empty_like", "new_empty", "new_empty_strided"}
 

@@ -13,8 +13,8 @@ import sys
 import warnings
 from collections.abc import Iterator
 
-from . import _compat
-from .errors import RandomnessWarning
+from .. import _compat
+from ..errors import RandomnessWarning
 
 __all__ = ["Draws", "draws_told", "masked", "noise"]
 

@@ -6,8 +6,8 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from ._registry import bare_name, spelled
-from .errors import EscapeError, IntervalError, UnsupportedOpError
+from ..errors import EscapeError, IntervalError, UnsupportedOpError
+from .registry import bare_name, spelled
 
 __all__ = ["GROUPS", "RAW_VALUES", "Group", "refusal"]
 

@@ -16,8 +16,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from ._rounding.modes import Budget
-from .errors import RegistrationError
+from .._rounding.modes import Budget
+from ..errors import RegistrationError
 
 __all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "bare_name", "in_place", "spelled", "spellings"]
 

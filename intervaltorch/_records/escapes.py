@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import _compat
-from ._refusals import RAW_VALUES
-from .errors import EscapeError, UnsupportedOpError
+from .. import _compat
+from ..errors import EscapeError, UnsupportedOpError
+from .refusals import RAW_VALUES
 
 __all__ = ["Memoryless", "escape", "traced"]
 
