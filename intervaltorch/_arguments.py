@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from ._records.registry import Box
-from ._undecided import Undecided
+from ._theorems.undecided import Undecided
 
 __all__ = ["as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
 

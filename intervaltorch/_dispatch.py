@@ -21,16 +21,16 @@ from . import _compat, _scripts, _transforms
 from ._arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from ._failures import check_devices, check_numbers, check_reading
 from ._infinite_ends import differentiable
-from ._layout import rearranged
 from ._messages import as_called, no_place, unsupported
 from ._records import draws as _draws
 from ._records.escapes import traced
 from ._records.refusals import refusal
 from ._records.registry import OPS, Box, Spelling, in_place, spelled
 from ._rounding import modes as rounding
+from ._theorems.boxes import check_writable
+from ._theorems.layout import rearranged
 from ._wrong_arguments import answer_as_torch_does, as_torch_lays_out, as_torch_returns
 from .errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
-from .ops._boxes import check_writable
 
 __all__ = ["dispatch", "dispatch_aten"]
 

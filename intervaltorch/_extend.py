@@ -17,9 +17,9 @@ from ._compat import anywhere, readable, vmapping
 from ._records.registry import OPS, Box, Op, add_op, spellings
 from ._rounding import modes as rounding
 from ._rounding.modes import Budget
+from ._theorems.boxes import check_domain, map_boxes, ordered, share
+from ._theorems.families import spanned
 from .errors import RegistrationError, UnsupportedOpError
-from .ops._boxes import check_domain, map_boxes, ordered, share
-from .ops._families import spanned
 
 __all__ = ["register"]
 

@@ -21,10 +21,10 @@ from ._records.registry import Box
 from ._refused import Refusals
 from ._rounding import modes as rounding
 from ._sets import SetOperations, hull, intersection
-from ._undecided import Undecided
+from ._theorems.boxes import decided
+from ._theorems.undecided import Undecided
 from ._validation import check_bounds, check_clip, check_plain, check_radius
 from .errors import UndecidedError, UnsupportedOpError
-from .ops._boxes import decided
 from .ops.arithmetic import operand
 from .ops.checks import undecided_check
 

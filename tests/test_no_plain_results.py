@@ -13,7 +13,7 @@ import torch
 from torch.overrides import get_overridable_functions, get_testing_overrides, resolve_name
 
 from intervaltorch import IntervalTensor
-from intervaltorch._undecided import Undecided
+from intervaltorch._theorems.undecided import Undecided
 from intervaltorch.testing import sample_points
 from intervaltorch.testing._trees import flatten, map_tensors
 from tests.calls import arguments

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from intervaltorch import IntervalTensor, rounding
-from intervaltorch._layout import copied, laid_out, strides
 from intervaltorch._records.registry import Box
+from intervaltorch._theorems.layout import copied, laid_out, strides
 from intervaltorch.testing._trees import flatten
 from tests.test_op_samples import OPS, by_name, deterministic, samples
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from intervaltorch import IntervalError, IntervalTensor, UndecidedError
-from intervaltorch._undecided import Undecided
+from intervaltorch._theorems.undecided import Undecided
 
 EDGES = torch.tensor([0.0, 0.5, 1.0, 2.0])
 SELECTIONS = {

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor, UndecidedError, certainly, possibly
-from intervaltorch._undecided import Undecided
+from intervaltorch._theorems.undecided import Undecided
 from intervaltorch.testing import assert_encloses
 from intervaltorch.testing.enclosure import _assert_possible
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from .lines import Curve
+from .._theorems.lines import Curve
 
 VARIES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(["add", "sub", "rsub"], ("input other",)),

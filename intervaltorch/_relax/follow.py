@@ -18,10 +18,10 @@ from .._arguments import leaves
 from .._dispatch import write
 from .._records.registry import OPS, Box, Op, Spelling
 from .._tensor import IntervalTensor
-from ..ops._boxes import intersect
+from .._theorems.boxes import intersect
+from .._theorems.lines import Curve, lines
 from . import backward
 from .facts import CREATIONS, CURVES, IDENTITIES, PARAMETRIC, VARIES
-from .lines import Curve, lines
 from .nodes import Affine, Leaf, Node, Product, Selection, Through
 from .parts import PARTS
 from .pullbacks import by_hand

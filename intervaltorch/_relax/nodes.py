@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
-from .lines import Free, Lines
+from .._theorems.lines import Free, Lines
 from .samples import Samples
 
 __all__ = ["Affine", "Leaf", "Node", "Product", "Selection", "Through", "Totals"]

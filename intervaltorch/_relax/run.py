@@ -11,8 +11,8 @@ from .._compat import tree_leaves, tree_map
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._tensor import IntervalTensor
+from .._theorems.boxes import intersect
 from ..errors import UnprovenOpError
-from ..ops._boxes import intersect
 from . import backward
 from .follow import Run, following
 from .samples import first_dimension

@@ -17,10 +17,10 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT, Budget
+from .._theorems.boxes import as_box
+from .._theorems.families import increasing, piecewise_monotone, rule, spanned
+from .._theorems.operands import Operand, operand, widened
 from ..errors import UnsupportedOpError
-from ._boxes import as_box
-from ._families import increasing, piecewise_monotone, rule, spanned
-from ._operands import Operand, operand, widened
 from .arithmetic import clamp, div, mul
 from .elementwise import expm1, sigmoid
 

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from ._boxes import as_box, untracked
-from ._families import rule
-from ._signs import keep_signs
+from .._theorems.boxes import as_box, untracked
+from .._theorems.families import rule
+from .._theorems.signs import keep_signs
 from .arithmetic import add, mul
 
 inf = math.inf

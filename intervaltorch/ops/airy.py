@@ -24,8 +24,8 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
-from ._families import rule
-from ._operands import widened
+from .._theorems.families import rule
+from .._theorems.operands import widened
 from ._waves import extremes
 from .modified_bessel import with_slope
 

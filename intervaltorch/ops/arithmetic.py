@@ -13,10 +13,10 @@ from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, EXACT
-from ._boxes import as_box, sides_of_zero, unbounded
-from ._complex import additive, bilinear, componentwise, modulus, quotient, unchanged
-from ._families import decreasing, increasing, piecewise_monotone, rule
-from ._operands import SUM, Operand, as_tensors, corners, operand, operands, widened, with_open_ends
+from .._theorems.boxes import as_box, sides_of_zero, unbounded
+from .._theorems.families import decreasing, increasing, piecewise_monotone, rule
+from .._theorems.operands import SUM, Operand, as_tensors, corners, operand, operands, widened, with_open_ends
+from .._theorems.rectangles import additive, bilinear, componentwise, modulus, quotient, unchanged
 
 # --- sums ---------------------------------------------------------------------------------------------------
 

@@ -23,9 +23,9 @@ from torch import Tensor
 from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding import modes as rounding
+from .._theorems.boxes import as_box, both, decided, intersect
+from .._theorems.families import rule
 from ..errors import DomainError, UnsupportedOpError
-from ._boxes import as_box, both, decided, intersect
-from ._families import rule
 from .affine import finite
 from .arithmetic import add, mul, operand
 from .products import matmul

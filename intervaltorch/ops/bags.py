@@ -9,10 +9,10 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from .._undecided import Undecided
+from .._theorems.boxes import as_box, both
+from .._theorems.families import rule
+from .._theorems.undecided import Undecided
 from ..errors import UnsupportedOpError
-from ._boxes import as_box, both
-from ._families import rule
 from .arithmetic import mul
 from .reductions import summed
 

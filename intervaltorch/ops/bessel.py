@@ -26,9 +26,9 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
-from ._boxes import check_domain, hull
-from ._families import rule
-from ._operands import widened
+from .._theorems.boxes import check_domain, hull
+from .._theorems.families import rule
+from .._theorems.operands import widened
 from ._waves import extremes
 from .modified_bessel import with_slope
 

@@ -12,9 +12,9 @@ from torch.distributions import constraints
 from .._compat import Checked, checked_by_distribution
 from .._records.registry import Box
 from .._rounding.modes import EXACT
+from .._theorems.boxes import decided, share
+from .._theorems.families import rule
 from ..errors import UndecidedError
-from ._boxes import decided, share
-from ._families import rule
 from .comparisons import all_, any_
 
 _RECORD: dict[str, Any] = {"family": "comparison", "budget": EXACT, "proven": True}

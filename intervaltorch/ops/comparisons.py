@@ -9,9 +9,9 @@ import torch
 from .._records.escapes import escape
 from .._records.registry import Box
 from .._rounding.modes import EXACT
+from .._theorems.boxes import as_box, decided
+from .._theorems.families import inf, rule
 from ..errors import UnsupportedOpError
-from ._boxes import as_box, decided
-from ._families import inf, rule
 from .arithmetic import absolute, add, mul, operands, sub
 
 _RECORD: dict[str, Any] = {"family": "comparison", "budget": EXACT, "proven": True}

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
+from .._theorems.boxes import as_box, both, intersect
+from .._theorems.families import rule
+from .._theorems.rectangles import join, parts
 from ..errors import DomainError
-from ._boxes import as_box, both, intersect
-from ._complex import join, parts
-from ._families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import std, var
 from .normalization import own_share, standardise

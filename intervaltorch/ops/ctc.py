@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .._records.registry import Box
-from ._boxes import both
-from ._families import rule
+from .._theorems.boxes import both
+from .._theorems.families import rule
 from .arithmetic import add, div
 from .reductions import logsumexp, mean, sum_
 

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
-from .._undecided import Undecided
+from .._theorems.boxes import as_box, both, intersect
+from .._theorems.families import rule
+from .._theorems.undecided import Undecided
 from ..errors import DomainError
-from ._boxes import as_box, both, intersect
-from ._families import rule
 from .arithmetic import absolute, add, div, mul, sub
 from .elementwise import log
 from .moments import vector_norm

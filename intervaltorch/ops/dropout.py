@@ -10,8 +10,8 @@ import torch
 from .._records import draws as _draws
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from ._boxes import check_domain
-from ._families import rule
+from .._theorems.boxes import check_domain
+from .._theorems.families import rule
 from .arithmetic import add, div, mul
 
 _RECORD: dict[str, Any] = {"family": "dropout", "proven": True}

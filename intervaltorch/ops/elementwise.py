@@ -15,11 +15,11 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding.modes import Budget
+from .._theorems.boxes import as_box, check_domain
+from .._theorems.families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
+from .._theorems.operands import Operand, as_tensors, corners, operand, operands, widened
+from .._theorems.rectangles import exponential, join
 from ..errors import DomainError
-from ._boxes import as_box, check_domain
-from ._complex import exponential, join
-from ._families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
-from ._operands import Operand, as_tensors, corners, operand, operands, widened
 from .arithmetic import clamp, mul, sub
 
 # Multiples of π above the real ones: the floats nearest to them lie below.

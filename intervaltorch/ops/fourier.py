@@ -22,8 +22,8 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from ._complex import parts, unchanged
-from ._families import rule
+from .._theorems.families import rule
+from .._theorems.rectangles import parts, unchanged
 from .affine import affine
 from .arithmetic import div
 

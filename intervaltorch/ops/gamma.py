@@ -18,10 +18,10 @@ from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
+from .._theorems.boxes import check_domain, ordered
+from .._theorems.families import rule
+from .._theorems.operands import Operand, as_tensors, operands, widened
 from ..errors import DomainError, UnsupportedOpError
-from ._boxes import check_domain, ordered
-from ._families import rule
-from ._operands import Operand, as_tensors, operands, widened
 
 # --- log Γ and its derivative -----------------------------------------------------------------------------------------
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding.modes import Budget
+from .._theorems.boxes import check_domain
+from .._theorems.families import rule
+from .._theorems.operands import Operand, as_tensors, operands, widened
 from ..errors import DomainError
-from ._boxes import check_domain
-from ._families import rule
-from ._operands import Operand, as_tensors, operands, widened
 
 
 @rule(

@@ -17,11 +17,11 @@ from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT
+from .._theorems.boxes import as_box, both, check_writable, decided, map_boxes
+from .._theorems.families import rule, structural
+from .._theorems.places import any_of_written, holds_places, meet, places_of
+from .._theorems.rectangles import sidewise, unchanged
 from ..errors import DomainError, UndecidedError, UnsupportedOpError
-from ._boxes import as_box, both, check_writable, decided, map_boxes
-from ._complex import sidewise, unchanged
-from ._families import rule, structural
-from ._places import any_of_written, holds_places, meet, places_of
 from .arithmetic import operand
 from .comparisons import _truth
 

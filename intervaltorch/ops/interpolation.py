@@ -22,10 +22,10 @@ from torch import Tensor
 
 from .._records.registry import Box, spellings
 from .._rounding import modes as rounding
+from .._theorems.boxes import both
+from .._theorems.families import rule, structural
+from .._theorems.rectangles import unchanged
 from ..errors import UnsupportedOpError
-from ._boxes import both
-from ._complex import unchanged
-from ._families import rule, structural
 from .affine import finite
 from .arithmetic import operand
 

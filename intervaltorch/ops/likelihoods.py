@@ -19,9 +19,9 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
-from ._boxes import check_domain
-from ._families import rule
-from ._operands import as_tensors, operands, widest
+from .._theorems.boxes import check_domain
+from .._theorems.families import rule
+from .._theorems.operands import as_tensors, operands, widest
 from .arithmetic import add, clamp_min, square, sub
 from .losses import _MEAN, _NONE, _reduced
 

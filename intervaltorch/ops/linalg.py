@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
-from ._boxes import as_box, both, intersect
-from ._families import rule
+from .._theorems.boxes import as_box, both, intersect
+from .._theorems.families import rule
 from .arithmetic import add, div, mul, sub
 from .moments import vector_norm
 from .powers import power

@@ -16,10 +16,10 @@ from .._compat import anywhere
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
+from .._theorems.boxes import as_box, both, check_domain, hull
+from .._theorems.families import rule
+from .._theorems.operands import rounded
 from ..errors import UnsupportedOpError
-from ._boxes import as_box, both, check_domain, hull
-from ._families import rule
-from ._operands import rounded
 from .arithmetic import add, div, mul, sub
 from .moments import magnitudes, vector_norm
 from .reductions import mean, sum_

@@ -10,10 +10,10 @@ import torch
 from .._records import draws as _draws
 from .._records.registry import Box, Op, add_op, spelled, spellings
 from .._rounding.modes import EXACT
+from .._theorems.boxes import as_box, decided, lower_of, map_boxes
+from .._theorems.families import rule
+from .._theorems.rectangles import unchanged
 from ..errors import EscapeError
-from ._boxes import as_box, decided, lower_of, map_boxes
-from ._complex import unchanged
-from ._families import rule
 
 
 def _ask(function: Any, *args: Any, **kwargs: Any) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .._compat import forward_mode
 from .._rounding.modes import Budget
-from ._families import decreasing, increasing, piecewise_monotone
+from .._theorems.families import decreasing, increasing, piecewise_monotone
 
 
 class _WithSlope(torch.autograd.Function):

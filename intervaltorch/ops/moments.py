@@ -14,9 +14,9 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT, Budget
+from .._theorems.boxes import ordered
+from .._theorems.families import rule
 from ..errors import DomainError
-from ._boxes import ordered
-from ._families import rule
 from .reductions import ONE, above, below, floating, mean, size_of_reduction, sum_budget
 
 Dims = Any  # None, int, or tuple of int

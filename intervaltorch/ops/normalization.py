@@ -25,9 +25,9 @@ from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import arithmetic
+from .._theorems.boxes import as_box, ordered, share, untracked
+from .._theorems.families import rule
 from ..errors import DomainError, UnsupportedOpError
-from ._boxes import as_box, ordered, share, untracked
-from ._families import rule
 from .arithmetic import add, mul, sub
 from .elementwise import rsqrt
 from .moments import deviations, var

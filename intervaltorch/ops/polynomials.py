@@ -30,10 +30,10 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
+from .._theorems.boxes import as_box
+from .._theorems.families import rule
+from .._theorems.operands import widened
 from ..errors import UnsupportedOpError
-from ._boxes import as_box
-from ._families import rule
-from ._operands import widened
 
 HIGHEST = 64
 EPS = 2.0**-52

@@ -19,9 +19,9 @@ from .._compat import anywhere, readable
 from .._records.registry import Box, spellings
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT
-from .._undecided import Undecided
-from ._families import rule, structural
-from ._signs import keep_sign
+from .._theorems.families import rule, structural
+from .._theorems.signs import keep_sign
+from .._theorems.undecided import Undecided
 from .affine import finite, in_double
 from .reductions import sum_growth
 

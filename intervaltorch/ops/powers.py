@@ -11,9 +11,9 @@ from torch import Tensor
 from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding.modes import CORRECTLY_ROUNDED, Budget
-from ._boxes import as_box, check_domain, hull, ordered, sides_of_zero, unbounded
-from ._families import rule
-from ._operands import Operand, as_tensors, corners, operand, operands, widened
+from .._theorems.boxes import as_box, check_domain, hull, ordered, sides_of_zero, unbounded
+from .._theorems.families import rule
+from .._theorems.operands import Operand, as_tensors, corners, operand, operands, widened
 from .arithmetic import absolute, add, div, mul, reciprocal, square, sub
 from .elementwise import exp, exp2, log, log1p, sqrt
 

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from ._boxes import as_box, intersect
-from ._complex import bilinear as complex_bilinear
-from ._complex import conjugate, matrix_product
-from ._families import rule
+from .._theorems.boxes import as_box, intersect
+from .._theorems.families import rule
+from .._theorems.rectangles import bilinear as complex_bilinear
+from .._theorems.rectangles import conjugate, matrix_product
 from .affine import LOOSE, affine, corner_product, few, mapped, size_of
 from .arithmetic import add, mul
 

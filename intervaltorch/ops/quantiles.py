@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from ._boxes import as_box, both, check_domain, hull, unbounded
-from ._families import rule
+from .._theorems.boxes import as_box, both, check_domain, hull, unbounded
+from .._theorems.families import rule
 from .arithmetic import add, mul
 
 

@@ -17,10 +17,10 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
+from .._theorems.boxes import as_box
+from .._theorems.families import rule
+from .._theorems.operands import widened
 from ..errors import DomainError, UnsupportedOpError
-from ._boxes import as_box
-from ._families import rule
-from ._operands import widened
 
 _RECORD: dict[str, Any] = {"family": "step", "proven": True}
 _FORMULA = r"s (\operatorname{clamp}(\operatorname{round}(x / s) + z, q_{\min}, q_{\max}) - z)"

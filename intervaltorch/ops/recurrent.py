@@ -23,9 +23,9 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from ._boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, untracked, upper_of
-from ._families import rule
-from ._operands import operand, widened
+from .._theorems.boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, untracked, upper_of
+from .._theorems.families import rule
+from .._theorems.operands import operand, widened
 from .activations import relu
 from .affine import linear
 from .arithmetic import add

@@ -18,10 +18,10 @@ from .._compat import anywhere
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT, Budget
+from .._theorems.boxes import both, ordered
+from .._theorems.families import increasing, rule
+from .._theorems.rectangles import componentwise
 from ..errors import DomainError, UndecidedError
-from ._boxes import both, ordered
-from ._complex import componentwise
-from ._families import increasing, rule
 from .affine import finite, in_double
 from .arithmetic import mul
 from .structural import _convert

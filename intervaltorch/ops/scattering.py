@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
+from .._theorems.boxes import as_box, both, decided
+from .._theorems.families import rule
+from .._theorems.places import any_of_written, meet, places_of
 from ..errors import UnsupportedOpError
-from ._boxes import as_box, both, decided
-from ._families import rule
-from ._places import any_of_written, meet, places_of
 from .arithmetic import mul
 from .indexing import _EXACT, _RECORD, cast, decided_index, value_box
 from .pooling import summed

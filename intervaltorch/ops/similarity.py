@@ -10,8 +10,8 @@ import torch
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from ._boxes import as_box, intersect
-from ._families import rule
+from .._theorems.boxes import as_box, intersect
+from .._theorems.families import rule
 from .arithmetic import add, div, mul, square, sub
 from .moments import vector_norm
 from .reductions import sum_

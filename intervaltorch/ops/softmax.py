@@ -20,9 +20,9 @@ from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
+from .._theorems.boxes import ordered, share, untracked
+from .._theorems.families import rule
 from ..errors import DomainError
-from ._boxes import ordered, share, untracked
-from ._families import rule
 from .reductions import floating
 
 

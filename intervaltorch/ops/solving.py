@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
-from .._undecided import Undecided
+from .._theorems.boxes import as_box, both, untracked
+from .._theorems.families import rule
+from .._theorems.undecided import Undecided
 from ..errors import DomainError
-from ._boxes import as_box, both, untracked
-from ._families import rule
 from .arithmetic import add, div, mul, square, sub
 from .elementwise import sqrt
 from .products import matmul

@@ -18,9 +18,9 @@ from torch import Tensor
 from .._compat import anywhere, readable
 from .._records.registry import Box
 from .._rounding.modes import EXACT
-from .._undecided import Undecided
-from ._boxes import both
-from ._families import rule
+from .._theorems.boxes import both
+from .._theorems.families import rule
+from .._theorems.undecided import Undecided
 
 _RECORD: dict[str, Any] = {"family": "order statistic", "budget": EXACT, "proven": True}
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding.modes import Budget
-from ._families import decreasing, increasing, piecewise_monotone, rule
-from ._operands import widened
+from .._theorems.families import decreasing, increasing, piecewise_monotone, rule
+from .._theorems.operands import widened
 from .arithmetic import absolute
 
 # --- the error function and the normal distribution ---------------------------------------------------------

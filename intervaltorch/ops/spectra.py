@@ -22,9 +22,9 @@ from torch import Tensor
 
 from .._records.registry import Box
 from .._rounding import modes as rounding
-from .._undecided import Undecided
-from ._boxes import as_box, both, untracked
-from ._families import rule
+from .._theorems.boxes import as_box, both, untracked
+from .._theorems.families import rule
+from .._theorems.undecided import Undecided
 from .arithmetic import add, div, mul, sub
 from .elementwise import exp
 from .moments import vector_norm

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from .. import _compat
 from .._records.registry import Box
+from .._theorems.boxes import as_box
+from .._theorems.families import rule
+from .._theorems.rectangles import parts, unchanged
 from ..errors import UnsupportedOpError
-from ._boxes import as_box
-from ._complex import parts, unchanged
-from ._families import rule
 from .arithmetic import div, mul
 from .fourier import complex_to_complex, complex_to_real, real_to_complex
 from .reductions import summed

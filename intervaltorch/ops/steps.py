@@ -13,11 +13,11 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, EXACT
-from .._undecided import Undecided
-from ._boxes import anywhere, as_box, unbounded
-from ._complex import argument
-from ._families import decreasing, increasing, rule
-from ._operands import Operand, as_tensors, operands, widened
+from .._theorems.boxes import anywhere, as_box, unbounded
+from .._theorems.families import decreasing, increasing, rule
+from .._theorems.operands import Operand, as_tensors, operands, widened
+from .._theorems.rectangles import argument
+from .._theorems.undecided import Undecided
 from .arithmetic import absolute, div, mul, sub
 
 # --- rounding to integers -----------------------------------------------------------------------------------

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from .._compat import anywhere
-from .._layout import laid_out, strides
 from .._records.registry import OPS, Box, Op, add_op
 from .._rounding import modes as rounding
 from .._rounding.modes import EXACT
+from .._theorems.boxes import both, lower_of, map_boxes, upper_of
+from .._theorems.families import rule, structural
+from .._theorems.layout import laid_out, strides
+from .._theorems.rectangles import conjugated, join, parts, real_dtype, unchanged
 from ..errors import EscapeError, UndecidedError, UnsupportedOpError
-from ._boxes import both, lower_of, map_boxes, upper_of
-from ._complex import conjugated, join, parts, real_dtype, unchanged
-from ._families import rule, structural
 from .arithmetic import operand
 
 _SHAPES = (

@@ -17,8 +17,8 @@ from torch import Tensor
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import Budget
-from ._boxes import as_box
-from ._families import rule
+from .._theorems.boxes import as_box
+from .._theorems.families import rule
 from .arithmetic import div
 from .moments import magnitudes, norm_budget, vector_norm
 from .normalization import TWO, check_eps, clipped, quotients, reshaped, root, root_above, root_below, scaled

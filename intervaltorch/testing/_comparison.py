@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._tensor import IntervalTensor
-from .._undecided import Undecided
+from .._theorems.undecided import Undecided
 from ._boxes import is_box
 from ._trees import flatten
 

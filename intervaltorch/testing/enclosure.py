@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._compat import readable
 from .._tensor import IntervalTensor
-from .._undecided import Undecided
+from .._theorems.undecided import Undecided
 
 __all__ = ["assert_encloses"]
 

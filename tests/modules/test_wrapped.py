@@ -8,7 +8,7 @@ from torch.nn.utils import parametrizations, parametrize, prune
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UndecidedError, UnsupportedOpError, testing
-from intervaltorch._undecided import Undecided
+from intervaltorch._theorems.undecided import Undecided
 from tests.modules.table import box
 
 WRAPPERS = {

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UnsupportedOpError, testing
-from intervaltorch._undecided import Undecided
+from intervaltorch._theorems.undecided import Undecided
 
 
 def box(*shape, radius=0.3):

@@ -8,8 +8,8 @@ import torch
 from intervaltorch import supported_ops
 from intervaltorch._records.registry import Box
 from intervaltorch._relax.facts import CURVES
-from intervaltorch._relax.lines import Curve, lines
 from intervaltorch._rounding.modes import UNPROVEN, slack
+from intervaltorch._theorems.lines import Curve, lines
 
 inf = float("inf")
 OPS = {op.name: op for op in supported_ops()}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from intervaltorch import IntervalTensor, rounding
-from intervaltorch._undecided import Undecided
+from intervaltorch._theorems.undecided import Undecided
 from intervaltorch.testing._trees import flatten, to_float64
 
 CHUNK = 8192  # points evaluated at once

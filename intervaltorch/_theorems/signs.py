@@ -10,7 +10,7 @@ from torch import Tensor
 
 from .._compat import anywhere, readable
 from .._records.registry import Box
-from ._boxes import as_box, untracked
+from .boxes import as_box, untracked
 
 
 @torch.no_grad()

@@ -15,7 +15,7 @@ from .._compat import anywhere, behind, readable
 from .._records.registry import Box
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, Budget
-from ._boxes import as_box, ordered, unbounded, untracked
+from .boxes import as_box, ordered, unbounded, untracked
 
 Operand = Any  # Box, tensor or number
 

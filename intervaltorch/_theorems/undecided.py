@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from . import _compat
-from ._records.escapes import Memoryless
-from ._records.registry import OPS, Box, bare_name
-from .errors import UndecidedError
+from .. import _compat
+from .._records.escapes import Memoryless
+from .._records.registry import OPS, Box, bare_name
+from ..errors import UndecidedError
 
 __all__ = ["Undecided"]
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from .._records.registry import OPS, Box
 from ..errors import UnsupportedOpError
-from ._boxes import unbounded
-from ._operands import SUM, as_tensors, operand, widened
+from .boxes import unbounded
+from .operands import SUM, as_tensors, operand, widened
 
 Rule = Callable[..., Any]
 

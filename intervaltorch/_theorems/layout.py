@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._records.registry import Box
+from .._records.registry import Box
 
 __all__ = ["copied", "laid_out", "rearranged", "strides"]
 

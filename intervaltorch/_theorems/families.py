@@ -17,8 +17,8 @@ from torch import Tensor
 from .._records.registry import Box, Op, add_op, spelled, spellings
 from .._rounding import modes as rounding
 from .._rounding.modes import CORRECTLY_ROUNDED, EXACT, Budget
-from ._boxes import both, check_domain, lower_of, map_boxes, ordered, unbounded, upper_of
-from ._complex import unchanged
+from .boxes import both, check_domain, lower_of, map_boxes, ordered, unbounded, upper_of
+from .rectangles import unchanged
 
 inf = math.inf
 
