@@ -11,8 +11,8 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from . import _compat
 from ._autograd import Gradients
-from ._dispatch import dispatch, dispatch_aten
-from ._failures import check_values
+from ._dispatch.calls import dispatch, dispatch_aten
+from ._dispatch.failures import check_values
 from ._numpy import apply_ufunc
 from ._parallel import show_bounds
 from ._printing import format_box, format_interval

@@ -16,9 +16,9 @@ import torch
 from torch import nn
 
 from ._compat import tree_leaves, tree_map
+from ._dispatch.scripts import hidden_errors_raised
 from ._records.draws import Draws, draws_told
 from ._relax.run import Method, check_method, relaxed
-from ._scripts import hidden_errors_raised
 from ._tensor import IntervalTensor
 from .errors import GradientWarning, IntervalError
 

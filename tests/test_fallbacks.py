@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 
 from intervaltorch import GradientWarning, IntervalTensor, testing
-from intervaltorch._dispatch import _fallback
+from intervaltorch._dispatch.calls import _fallback
 from intervaltorch.testing._trees import flatten, map_tensors
 
 DOUBLE = {"dtype": torch.float64}

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .. import _compat
-from .._arguments import leaves
-from .._dispatch import write
+from .._dispatch.arguments import leaves
+from .._dispatch.calls import write
 from .._records.registry import OPS, Box, Op, Spelling
 from .._tensor import IntervalTensor
 from .._theorems.boxes import intersect

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._compat import enable_reentrant_dispatch
-from .._dispatch import dispatch, dispatch_aten
+from .._dispatch.calls import dispatch, dispatch_aten
 from .._records.registry import Box
 from .._tensor import IntervalTensor
 from . import follow

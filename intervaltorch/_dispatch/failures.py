@@ -6,11 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from ._arguments import leaves
-from ._compat import readable, vmapping
-from ._messages import describe, unsupported
-from ._records.registry import Box, Spelling, spelled
-from .errors import DeviceError, DomainError, UnsupportedOpError
+from .._compat import readable, vmapping
+from .._records.registry import Box, Spelling, spelled
+from ..errors import DeviceError, DomainError, UnsupportedOpError
+from .arguments import leaves
+from .messages import describe, unsupported
 
 __all__ = ["check_devices", "check_numbers", "check_reading", "check_values"]
 

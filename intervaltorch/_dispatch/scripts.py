@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from . import _compat
-from .errors import GradientWarning
+from .. import _compat
+from ..errors import GradientWarning
 
 __all__ = ["hidden_errors_raised", "keep_error", "running", "warn_of_cut_graph"]
 

@@ -16,10 +16,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import _compat
-from ._arguments import leaves
-from ._records.registry import Box, Op
-from ._rounding.modes import EXACT, rounding, untracked
+from .. import _compat
+from .._records.registry import Box, Op
+from .._rounding.modes import EXACT, rounding, untracked
+from .arguments import leaves
 
 __all__ = ["differentiable"]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ._records.refusals import refusal
-from ._records.registry import Box, spelled
-from .errors import IntervalError, UnsupportedOpError
+from .._records.refusals import refusal
+from .._records.registry import Box, spelled
+from ..errors import IntervalError, UnsupportedOpError
 
 __all__ = ["as_called", "describe", "no_place", "unsupported"]
 

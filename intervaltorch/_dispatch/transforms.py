@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from . import _compat
-from ._records.registry import spelled
-from .errors import UnsupportedOpError
+from .. import _compat
+from .._records.registry import spelled
+from ..errors import UnsupportedOpError
 
 __all__ = ["check_caller", "meets_kernel", "run_kernel", "seen_again"]
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.overrides import resolve_name
 
-from . import _compat
-from ._messages import unsupported
-from ._records.registry import OPS, Box, spelled
-from ._rounding import modes as rounding
-from ._theorems.layout import copied, laid_out, strides
+from .. import _compat
+from .._records.registry import OPS, Box, spelled
+from .._rounding import modes as rounding
+from .._theorems.layout import copied, laid_out, strides
+from .messages import unsupported
 
 __all__ = ["answer_as_torch_does", "as_torch_lays_out", "as_torch_returns"]
 

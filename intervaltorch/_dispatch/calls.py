@@ -17,20 +17,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from . import _compat, _scripts, _transforms
-from ._arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
-from ._failures import check_devices, check_numbers, check_reading
-from ._infinite_ends import differentiable
-from ._messages import as_called, no_place, unsupported
-from ._records import draws as _draws
-from ._records.escapes import traced
-from ._records.refusals import refusal
-from ._records.registry import OPS, Box, Spelling, in_place, spelled
-from ._rounding import modes as rounding
-from ._theorems.boxes import check_writable
-from ._theorems.layout import rearranged
-from ._wrong_arguments import answer_as_torch_does, as_torch_lays_out, as_torch_returns
-from .errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
+from .. import _compat
+from .._records import draws as _draws
+from .._records.escapes import traced
+from .._records.refusals import refusal
+from .._records.registry import OPS, Box, Spelling, in_place, spelled
+from .._rounding import modes as rounding
+from .._theorems.boxes import check_writable
+from .._theorems.layout import rearranged
+from ..errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
+from . import scripts as _scripts
+from . import transforms as _transforms
+from .arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
+from .failures import check_devices, check_numbers, check_reading
+from .infinite_ends import differentiable
+from .messages import as_called, no_place, unsupported
+from .torch_errors import answer_as_torch_does, as_torch_lays_out, as_torch_returns
 
 __all__ = ["dispatch", "dispatch_aten"]
 

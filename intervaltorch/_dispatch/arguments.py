@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ._records.registry import Box
-from ._theorems.undecided import Undecided
+from .._records.registry import Box
+from .._theorems.undecided import Undecided
 
 __all__ = ["as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
 
