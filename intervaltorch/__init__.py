@@ -1,12 +1,13 @@
 """Sound bounds on the output of any PyTorch program: a tensor of boxes, and rules for all of torch."""
 
 from . import _divergences as _divergences
-from . import errors, ops, testing
+from . import _ops as ops
+from . import errors, testing
 from ._answers import certainly, possibly
 from ._coverage import supported_ops
 from ._extend import register
 from ._records.registry import Box, Op
-from ._rounding.modes import EXACT, Budget, get_rounding, rounding, set_default_rounding
+from ._rounding import EXACT, Budget, get_rounding, rounding, set_default_rounding
 from ._tensor import IntervalTensor, hull, intersection
 from .bound import bound, layer_bounds
 from .errors import (

@@ -16,9 +16,9 @@ from torch import Tensor, distributions
 from torch.distributions.kl import register_kl
 
 from . import _compat
+from ._ops.reductions.moments import magnitudes
 from ._records.registry import Box
 from ._tensor import IntervalTensor
-from .ops.moments import magnitudes
 
 Divergence = Callable[[Any, Any], Any]
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import _rounding as rounding
+from ._ops.elementwise.arithmetic import operand
 from ._records.registry import Box
-from ._rounding import modes as rounding
 from ._validation import check_meeting, check_points
 from .errors import DeviceError
-from .ops.arithmetic import operand
 
 __all__ = ["SetOperations", "hull", "intersection"]
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 import intervaltorch as it
 from intervaltorch import IntervalTensor, rounding, testing
 from intervaltorch._records.registry import OPS
-from intervaltorch._rounding.modes import UNPROVEN, Budget, widen
+from intervaltorch._rounding import UNPROVEN, Budget, widen
 from intervaltorch.testing import covering_boxes, sample_points
 from tests.table import BUILT_IN, FAMILIES, UNARY
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor
-from intervaltorch._rounding.modes import UNPROVEN, slack
+from intervaltorch._rounding import UNPROVEN, slack
 from tests.table import BUILT_IN, UNARY
 
 inf = float("inf")

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
+from intervaltorch._ops.layers import attention
 from intervaltorch._records.registry import Box
-from intervaltorch.ops import attention
 
 DTYPES = [torch.float32, torch.float64]
 N, EDGE, COUNT = 4096, 64, 24

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .. import _compat
+from .. import _rounding as rounding
 from .._records import draws as _draws
 from .._records.escapes import traced
 from .._records.refusals import refusal
 from .._records.registry import OPS, Box, Spelling, in_place, spelled
-from .._rounding import modes as rounding
 from .._theorems.boxes import check_writable
 from .._theorems.layout import rearranged
 from ..errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from .. import _compat
 from .._records.registry import Box, Op
-from .._rounding.modes import EXACT, rounding, untracked
+from .._rounding import EXACT, rounding, untracked
 from .arguments import leaves
 
 __all__ = ["differentiable"]

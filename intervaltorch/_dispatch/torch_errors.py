@@ -18,8 +18,8 @@ from torch import Tensor
 from torch.overrides import resolve_name
 
 from .. import _compat
+from .. import _rounding as rounding
 from .._records.registry import OPS, Box, spelled
-from .._rounding import modes as rounding
 from .._theorems.layout import copied, laid_out, strides
 from .messages import unsupported
 

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
-from .._rounding.modes import Budget
+from .._rounding import Budget
 from ..errors import RegistrationError
 
 __all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "bare_name", "in_place", "spelled", "spellings"]

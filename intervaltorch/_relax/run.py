@@ -7,9 +7,9 @@ import types
 from collections.abc import Callable
 from typing import Any, Literal
 
+from .. import _rounding as rounding
 from .._compat import tree_leaves, tree_map
 from .._records.registry import Box
-from .._rounding import modes as rounding
 from .._tensor import IntervalTensor
 from .._theorems.boxes import intersect
 from ..errors import UnprovenOpError

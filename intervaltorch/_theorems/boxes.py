@@ -11,7 +11,7 @@ from torch import Tensor
 
 from .._compat import anywhere, readable, vmapping
 from .._records.registry import Box
-from .._rounding.modes import outward, untracked
+from .._rounding import outward, untracked
 from ..errors import DomainError, UndecidedError
 
 inf = math.inf

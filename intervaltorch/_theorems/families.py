@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import _rounding as rounding
 from .._records.registry import Box, Op, add_op, spelled, spellings
-from .._rounding import modes as rounding
-from .._rounding.modes import CORRECTLY_ROUNDED, EXACT, Budget
+from .._rounding import CORRECTLY_ROUNDED, EXACT, Budget
 from .boxes import both, check_domain, lower_of, map_boxes, ordered, unbounded, upper_of
 from .rectangles import unchanged
 

@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .. import _rounding as rounding
 from .._compat import anywhere, behind, readable
 from .._records.registry import Box
-from .._rounding import modes as rounding
-from .._rounding.modes import CORRECTLY_ROUNDED, Budget
+from .._rounding import CORRECTLY_ROUNDED, Budget
 from .boxes import as_box, ordered, unbounded, untracked
 
 Operand = Any  # Box, tensor or number

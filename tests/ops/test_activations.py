@@ -13,7 +13,7 @@ from torch import nn
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UnsupportedOpError, rounding, testing
-from intervaltorch.ops import activations
+from intervaltorch._ops.elementwise import activations
 
 inf = math.inf
 

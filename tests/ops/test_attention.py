@@ -9,7 +9,7 @@ from torch import nn
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UnsupportedOpError
-from intervaltorch.ops import attention
+from intervaltorch._ops.layers import attention
 from intervaltorch.testing import assert_encloses, check_gradient, check_op, sample_points
 
 inf = math.inf

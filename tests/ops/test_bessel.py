@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor, rounding, testing
-from intervaltorch.ops._waves import HEIGHTS, KNOWN, PLACES
-from intervaltorch.ops.airy import TAYLOR
+from intervaltorch._ops.special.airy import TAYLOR
+from intervaltorch._ops.special.waves import HEIGHTS, KNOWN, PLACES
 from tests.exact import assert_contains_exact_values, assert_hull, random_boxes
 
 inf = math.inf

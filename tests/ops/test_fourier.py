@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor, _compat, rounding, testing
-from intervaltorch.ops import fourier
+from intervaltorch._ops.linear import fourier
 
 
 def ball(*shape, radius=0.1, seed=0, dtype=torch.float32):

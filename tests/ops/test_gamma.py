@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from intervaltorch import DomainError, IntervalTensor, UnsupportedOpError, rounding, testing
-from intervaltorch.ops.gamma import _turn_of_sum
+from intervaltorch._ops.special.gamma import _turn_of_sum
 from tests.exact import assert_contains_exact_values, assert_hull, random_boxes
 
 inf = math.inf

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor, UnsupportedOpError, rounding, testing
-from intervaltorch.ops.polynomials import HIGHEST, KINDS
+from intervaltorch._ops.special.polynomials import HIGHEST, KINDS
 from tests.exact import assert_contains_exact_values, assert_hull, random_boxes
 
 inf = math.inf

@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pack_sequence, pad_packed_s
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
-from intervaltorch.ops import recurrent
+from intervaltorch._ops.layers import recurrent
 from intervaltorch.testing import assert_encloses, check_op, check_unbounded, sample_points
 
 GATES = {"rnn_tanh": 1, "rnn_relu": 1, "lstm": 4, "gru": 3}

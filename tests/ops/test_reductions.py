@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 import intervaltorch as it
 from intervaltorch import DomainError, IntervalTensor, UndecidedError
-from intervaltorch.ops import moments
+from intervaltorch._ops.reductions import moments
 from intervaltorch.testing import assert_encloses, check_op, sample_points
 
 inf = math.inf

@@ -8,7 +8,7 @@ import torch
 from intervaltorch import supported_ops
 from intervaltorch._records.registry import Box
 from intervaltorch._relax.facts import CURVES
-from intervaltorch._rounding.modes import UNPROVEN, slack
+from intervaltorch._rounding import UNPROVEN, slack
 from intervaltorch._theorems.lines import Curve, lines
 
 inf = float("inf")

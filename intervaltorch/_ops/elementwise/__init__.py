@@ -1,0 +1,5 @@
+"""Functions of each entry alone: arithmetic, powers, elementary functions, activations, steps, comparisons."""
+
+from . import activations, arithmetic, checks, comparisons, elementary, powers, steps
+
+__all__ = ["activations", "arithmetic", "checks", "comparisons", "elementary", "powers", "steps"]

@@ -1,0 +1,280 @@
+"""The four operations and what is made of them: sums, products, quotients, clamps."""
+
+from __future__ import annotations
+
+import math
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import _rounding as rounding
+from ..._compat import anywhere, readable
+from ..._records.registry import Box
+from ..._rounding import CORRECTLY_ROUNDED, EXACT
+from ..._theorems.boxes import as_box, sides_of_zero, unbounded
+from ..._theorems.families import decreasing, increasing, piecewise_monotone, rule
+from ..._theorems.operands import SUM, Operand, as_tensors, corners, operand, operands, widened, with_open_ends
+from ..._theorems.rectangles import additive, bilinear, componentwise, modulus, quotient, unchanged
+
+# --- sums ---------------------------------------------------------------------------------------------------
+
+
+@rule(
+    "add", "__add__", "__iadd__", "__radd__", formula=r"x + \alpha y", family="arithmetic", proven=True,
+    complex=additive,
+)  # fmt: skip
+def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
+    """Increasing in both arguments."""
+    x, y = operands(input, other)
+    if alpha != 1:
+        y = mul(as_tensors(y, x), alpha)
+    return widened(unbounded(x.lower + y.lower, x.upper + y.upper), SUM, of=(x, y))
+
+
+@rule(
+    "sub", "subtract", "__sub__", "__isub__", formula=r"x - \alpha y", family="arithmetic", proven=True,
+    complex=additive,
+)  # fmt: skip
+def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
+    """Increasing in the first argument, decreasing in the second; `x - x` is not recognised as zero."""
+    x, y = operands(input, other)
+    if alpha != 1:
+        y = mul(as_tensors(y, x), alpha)
+    return widened(unbounded(x.lower - y.upper, x.upper - y.lower), SUM, of=(x, y))
+
+
+@rule(
+    "rsub", torch.Tensor.__rsub__, formula=r"y - \alpha x", family="arithmetic", proven=True,
+    complex=lambda _: lambda input, other, **alpha: additive(sub)(other, input, **alpha),
+)  # fmt: skip
+def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
+    """Subtraction with its arguments exchanged."""
+    return sub(other, input, alpha=alpha)
+
+
+decreasing(
+    "neg", "negative", torch.Tensor.__neg__, formula=r"-x", curvature="convex", budget=EXACT, complex=componentwise
+)
+increasing("positive", formula=r"x", budget=EXACT, complex=unchanged)
+
+# --- products -----------------------------------------------------------------------------------------------
+
+
+@rule(
+    "mul", "multiply", "__mul__", "__imul__", "__rmul__", formula=r"x y", family="arithmetic", proven=True,
+    complex=bilinear,
+)  # fmt: skip
+def mul(input: Operand, other: Operand) -> Box:
+    """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of an object with itself, its square.
+
+    Multiplication by 0 and by powers of two commits no rounding error.
+    """
+    if input is other:
+        return square(as_box(input))
+    x, y = operands(input, other)
+    if x.lower is x.upper and y.lower is not y.upper:
+        x, y = y, x
+    if isinstance(y.lower, Tensor):
+        return widened(_product(x, y), signs=lambda: _signs(x, y), of=(x, y))
+    if y.lower == 0 or not math.isfinite(y.lower):
+        return mul(x, as_tensors(y, x).lower)
+    lower, upper = (x.lower, x.upper) if y.lower > 0 else (x.upper, x.lower)
+    product = Box(lower * y.lower, upper * y.lower)
+    if not rounding.outward():
+        return product
+    wide = widened(product, signs=lambda: _signs(x, y), of=(x, y))
+    return _scaled_exactly(product, wide) if math.frexp(y.lower)[0] in (0.5, -0.5) else wide
+
+
+def _product(x: Box, y: Box) -> Box:
+    """Computed bounds of x y."""
+    if y.lower is not y.upper:
+        return with_open_ends(torch.mul, x, y, *corners(torch.mul, x, y))
+    at_l, at_u = x.lower * y.lower, x.upper * y.lower
+    return with_open_ends(torch.mul, x, y, torch.minimum(at_l, at_u), torch.maximum(at_l, at_u))
+
+
+def _scaled_exactly(product: Box, wide: Box) -> Box:
+    """A product with a power of two, rounded only where it is below the normal numbers or overflows."""
+    info = torch.finfo(product.lower.dtype)
+    exact = [(end.abs() >= info.tiny) & (end.abs() <= info.max) for end in product]
+    return Box(*(torch.where(e, end, rough) for e, end, rough in zip(exact, product, wide, strict=True)))
+
+
+def _signs(x: Box, y: Box) -> tuple[Tensor, Tensor]:
+    """Where x y and x / y are non-negative, and where non-positive."""
+    x_positive, x_negative = x.lower >= 0, x.upper <= 0
+    y_positive, y_negative = y.lower >= 0, y.upper <= 0
+    nonnegative = x_positive & y_positive | x_negative & y_negative
+    return nonnegative, x_positive & y_negative | x_negative & y_positive
+
+
+square = piecewise_monotone(
+    "square", formula=r"x^2", critical=(0.0,), image=(0.0, inf), curvature="convex", budget=CORRECTLY_ROUNDED
+)
+absolute = piecewise_monotone(
+    "abs", "absolute", torch.Tensor.__abs__, formula=r"|x|", critical=(0.0,), image=(0.0, inf),
+    curvature="convex", budget=EXACT, complex=modulus,
+)  # fmt: skip
+
+
+@rule("addcmul", formula=r"x + v a b", family="arithmetic", proven=True)
+def addcmul(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 1) -> Box:
+    """A sum with a product; the hull unless an argument occurs twice."""
+    product = mul(tensor1, tensor2)
+    return add(input, mul(product, value) if value != 1 else product)
+
+
+@rule("addcdiv", formula=r"x + v a / b", family="arithmetic", proven=True)
+def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 1) -> Box:
+    """A sum with a quotient; the hull unless an argument occurs twice."""
+    quotient = div(tensor1, tensor2)
+    return add(input, mul(quotient, value) if value != 1 else quotient)
+
+
+# --- quotients ----------------------------------------------------------------------------------------------
+
+
+@rule(
+    "div", "divide", "true_divide", "__div__", "__truediv__", "__idiv__", "__itruediv__", formula=r"x / y",
+    family="arithmetic", proven=True, complex=quotient,
+)  # fmt: skip
+def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Box:
+    """The hull of the four corner quotients; a half-line where the divisor comes to 0 from one side.
+
+    It is the whole line where the divisor comes to 0 from both sides (see `sides_of_zero`), or the dividend contains 0.
+    """
+    if rounding_mode not in (None, "floor", "trunc"):
+        raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', but is {rounding_mode!r}")
+    x, y = operands(input, other)
+    if rounding_mode == "floor":
+        return _floored(_quotient(x, y, rounding_mode="floor"))
+    if rounding_mode == "trunc" and not rounding.outward():
+        return _quotient(x, y, rounding_mode="trunc")
+    divisor = y.lower if y.lower is y.upper and isinstance(y.lower, (int, float)) else 0
+    if math.frexp(divisor)[0] in (0.5, -0.5) and 2.0**-100 < abs(divisor) < 2.0**100:
+        quotient = mul(x, 1 / divisor)
+    else:
+        quotient = widened(_quotient(x, y), signs=lambda: _signs(x, y), of=(x, y))
+    # Truncation is increasing, and of the quotient as torch rounds it as well as of the real one.
+    return Box(*map(torch.trunc, quotient)) if rounding_mode == "trunc" else quotient
+
+
+def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:
+    """Computed bounds of x / y or of its rounding to an integer.
+
+    Where y comes to 0 from one side and x has a sign, the quotients reach from that by the other end of y to one
+    infinity: a half-line. Where x contains 0, or y both signs, nothing is known.
+    """
+    x = as_tensors(x, y)
+    if y.lower is y.upper:
+        if not isinstance(y.lower, Tensor):
+            return _by_number(x, y.lower, **kwargs)
+        zero = y.lower == 0
+        divisor = y.lower.masked_fill(zero, 1.0)
+        at_l, at_u = torch.div(x.lower, divisor, **kwargs), torch.div(x.upper, divisor, **kwargs)
+        lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
+        known = with_open_ends(torch.div, x, as_box(divisor), lower, upper, **kwargs)
+        return Box(torch.where(zero, -inf, known.lower), torch.where(zero, inf, known.upper))
+    zero = (y.lower <= 0) & (y.upper >= 0)
+    if readable(zero) and not anywhere(zero):
+        return with_open_ends(torch.div, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
+    below, above = sides_of_zero(y)
+    positive, negative = x.lower > 0, x.upper < 0
+    rising = (positive & above & ~below) | (negative & below & ~above)
+    falling = (positive & below & ~above) | (negative & above & ~below)
+    unknown = zero & ~(rising | falling)
+    other = torch.where(below, y.lower, y.upper)
+    # Dividing by 1 where nothing is known keeps infinite derivatives out of the backward pass.
+    dtype = torch.result_type(x.lower, y.lower)  # as torch has it for 0-d tensors, whose dimension `where` changes
+    y = Box(*(torch.where(unknown, 1.0, torch.where(rising | falling, other, end)).to(dtype) for end in y))
+    lower, upper = with_open_ends(torch.div, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
+    return Box(torch.where(unknown | falling, -inf, lower), torch.where(unknown | rising, inf, upper))
+
+
+def _by_number(x: Box, y: float, **kwargs: Any) -> Box:
+    """Computed bounds of x / y for a number y."""
+    if y == 0:
+        return Box(torch.full_like(x.lower, -inf), torch.full_like(x.upper, inf))
+    at_l, at_u = torch.div(x.lower, y, **kwargs), torch.div(x.upper, y, **kwargs)
+    return unbounded(at_l, at_u) if y > 0 else unbounded(at_u, at_l)
+
+
+def _floored(quotient: Box) -> Box:
+    """Bounds of an integer from computed floors of quotients.
+
+    torch computes the floor as (x - fmod(x, y)) / y, where fmod is exact, rounded to the nearest integer:
+    exact below about 1 / 8 eps, and within 3 eps above. The widened bounds are moved back to integers.
+    """
+    if not rounding.outward():
+        return quotient
+    lower, upper = rounding.widen(quotient.lower, quotient.upper, rounding.arithmetic(3))
+    return Box(torch.ceil(lower), torch.floor(upper))
+
+
+@rule(
+    "floor_divide", "__floordiv__", "__ifloordiv__", formula=r"\lfloor x / y \rfloor", family="arithmetic",
+    proven=True,
+)  # fmt: skip
+def floor_divide(input: Operand, other: Operand) -> Box:
+    """The floor of the quotient."""
+    return div(input, other, rounding_mode="floor")
+
+
+@rule(
+    torch.Tensor.__rdiv__, formula=r"y / x", family="arithmetic", proven=True,
+    complex=lambda _: lambda input, other: quotient(div)(other, input),
+)  # fmt: skip
+def rdiv(input: Operand, other: Operand) -> Box:
+    """Division with its arguments exchanged."""
+    return div(other, input)
+
+
+@rule(torch.Tensor.__rfloordiv__, formula=r"\lfloor y / x \rfloor", family="arithmetic", proven=True)
+def rfloordiv(input: Operand, other: Operand) -> Box:
+    """Floor division with its arguments exchanged."""
+    return div(other, input, rounding_mode="floor")
+
+
+@rule(
+    "reciprocal", formula=r"1 / x", family="arithmetic", proven=True,
+    complex=lambda _: lambda input: quotient(div)(1.0, input),
+)  # fmt: skip
+def reciprocal(input: Box) -> Box:
+    """Decreasing on either side of 0; see `div`."""
+    return div(1.0, input)
+
+
+# --- order --------------------------------------------------------------------------------------------------
+
+increasing("maximum", formula=r"\max(x, y)", budget=EXACT)
+increasing("minimum", formula=r"\min(x, y)", budget=EXACT)
+increasing("fmax", formula=r"\max(x, y)", budget=EXACT)
+increasing("fmin", formula=r"\min(x, y)", budget=EXACT)
+
+
+@rule("clamp", "clip", formula=r"\min(\max(x, a), b)", family="arithmetic", budget=EXACT, proven=True)
+def clamp(input: Operand, min: Operand | None = None, max: Operand | None = None) -> Box:
+    """Increasing in all arguments, each of which may be a box."""
+    x = as_box(input)
+    if min is None and max is None:
+        raise RuntimeError("torch.clamp: at least one of 'min' or 'max' must not be None")
+    for bound, keyword in ((min, "min"), (max, "max")):
+        if bound is not None:
+            low, high = operand(bound, x)
+            x = Box(torch.clamp(x.lower, **{keyword: low}), torch.clamp(x.upper, **{keyword: high}))
+    return x
+
+
+@rule("clamp_min", formula=r"\max(x, a)", family="arithmetic", budget=EXACT, proven=True)
+def clamp_min(input: Operand, min: Operand) -> Box:
+    """Increasing in both arguments."""
+    return clamp(input, min=min)
+
+
+@rule("clamp_max", formula=r"\min(x, b)", family="arithmetic", budget=EXACT, proven=True)
+def clamp_max(input: Operand, max: Operand) -> Box:
+    """Increasing in both arguments."""
+    return clamp(input, max=max)

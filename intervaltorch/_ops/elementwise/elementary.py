@@ -1,0 +1,163 @@
+"""Elementary functions: exponentials, logarithms, roots, trigonometric and hyperbolic functions.
+
+Budgets are at least twice the worst error measured against values of high precision, which is below 1.25 units
+of eps·|y| for every function here.
+"""
+
+from __future__ import annotations
+
+import math
+from math import inf, pi
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..._records.registry import Box
+from ..._rounding import Budget
+from ..._theorems.boxes import as_box, check_domain
+from ..._theorems.families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
+from ..._theorems.operands import Operand, as_tensors, corners, operand, operands, widened
+from ..._theorems.rectangles import exponential, join
+from ...errors import DomainError
+from .arithmetic import clamp, mul, sub
+
+# Multiples of π above the real ones: the floats nearest to them lie below.
+PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
+
+# --- exponentials and logarithms ----------------------------------------------------------------------------
+
+exp = increasing(
+    "exp", formula=r"e^x", image=(0.0, inf), curvature="convex", budget=Budget(2, cuda=4), complex=exponential
+)
+exp2 = increasing("exp2", formula=r"2^x", image=(0.0, inf), curvature="convex", budget=Budget(2, cuda=4))
+expm1 = increasing("expm1", formula=r"e^x - 1", image=(-1.0, inf), curvature="convex", budget=Budget(2, cuda=2))
+log = increasing("log", formula=r"\log x", domain=(0.0, inf), curvature="concave", budget=Budget(2, cuda=2))
+increasing("log2", formula=r"\log_2 x", domain=(0.0, inf), curvature="concave", budget=Budget(2, cuda=2))
+increasing("log10", formula=r"\log_{10} x", domain=(0.0, inf), curvature="concave", budget=Budget(2, cuda=4))
+log1p = increasing("log1p", formula=r"\log(1 + x)", domain=(-1.0, inf), curvature="concave", budget=Budget(2, cuda=2))
+
+# --- roots --------------------------------------------------------------------------------------------------
+
+sqrt = increasing(
+    "sqrt", formula=r"\sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="concave", budget=Budget(2, cuda=1)
+)
+rsqrt = decreasing(
+    "rsqrt", formula=r"1 / \sqrt{x}", domain=(0.0, inf), image=(0.0, inf), curvature="convex",
+    budget=Budget(3, cuda=4),
+    function=lambda x: torch.rsqrt(x + 0.0),  # not of the negative zero, where torch gives -inf
+)  # fmt: skip
+
+# --- trigonometric functions --------------------------------------------------------------------------------
+
+sin = periodic("sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+cos = periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+
+
+@rule("tan", formula=r"\tan x", family="periodic with poles", budget=Budget(2, cuda=8), proven=True)
+def tan(input: Box) -> Box:
+    """Increasing between its poles at π/2 + kπ; unbounded where the box contains one."""
+    pole = _contains_period(input.lower, input.upper, pi / 2, pi)
+    lower, upper = (torch.tan(end.masked_fill(pole, 0.0)) for end in input)
+    return widened(Box(lower.masked_fill(pole, -inf), upper.masked_fill(pole, inf)), Budget(2, cuda=8))
+
+
+increasing(
+    "asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=8)
+)
+decreasing("acos", "arccos", formula=r"\arccos x", domain=(-1.0, 1.0), image=(0.0, PI), budget=Budget(2, cuda=6))
+increasing("atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=4))
+
+
+ANGLE = Budget(2, cuda=6)
+
+
+@rule("atan2", "arctan2", formula=r"\arg(x + i y)", family="angle", image=(-PI, PI), budget=ANGLE, proven=True)
+def atan2(input: Operand, other: Operand) -> Box:
+    """Monotone along every edge of the box, so extreme at corners, unless the box meets the cut.
+
+    The cut is the negative half-axis with the origin, and its angle is π. So a box with y in [0.0, 1] has its hull, up
+    to π. A box meets the cut if it has points on it and points below it, of which y = -0.0 is one as in torch.
+    """
+    y, x = operands(input, other)
+    y, x = as_tensors(y, x), as_tensors(x, y)
+    dtype = torch.result_type(y.lower, x.lower)  # as torch has it for 0-d tensors, whose dimension `where` changes
+    cut = y.lower.signbit() & (y.upper >= 0) & x.lower.signbit()
+    # There x = 1 in its place keeps the derivatives at the origin out of the backward pass. x = 0.0 is in any box that
+    # ends at -0.0.
+    ends = (torch.where(cut, 1.0, end.to(dtype)) for end in (x.lower, x.upper + 0.0))
+    lower, upper = corners(_angle, Box(*(end.to(dtype) for end in y)), Box(*ends))
+    return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), ANGLE, (-PI, PI))
+
+
+def _angle(y: Tensor, x: Tensor) -> Tensor:
+    """The angle, with gradient 0 at the origin, where it is no number."""
+    origin = (y == 0) & (x == 0)
+    return torch.atan2(y.masked_fill(origin, 0.0), torch.where(origin, torch.ones_like(x).copysign(x.detach()), x))
+
+
+@rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True, asks=True)
+def polar(abs: Any, angle: Any) -> Box:
+    """Each part is a product of two variables: the smallest rectangle."""
+    angle = as_box(angle)
+    return join(mul(abs, cos(angle)), mul(abs, sin(angle)))
+
+
+increasing("deg2rad", formula=r"x \pi / 180", curvature="convex", budget=Budget(2, cuda=2))
+increasing("rad2deg", formula=r"180 x / \pi", curvature="convex", budget=Budget(2, cuda=2))
+
+# --- hyperbolic functions -----------------------------------------------------------------------------------
+
+
+def _sinh(x: Tensor) -> Tensor:
+    """The hyperbolic sine; beyond 30 as e^(|x|/2) e^(|x|/2) / 2, which overflows only where the sine does."""
+    root = torch.exp(x.abs().clamp(min=30) / 2)
+    return torch.where(x.abs() > 30, torch.copysign(root * 0.5 * root, x), torch.sinh(x.clamp(-30, 30)))
+
+
+def _cosh(x: Tensor) -> Tensor:
+    """The hyperbolic cosine, likewise."""
+    root = torch.exp(x.abs().clamp(min=30) / 2)
+    return torch.where(x.abs() > 30, root * 0.5 * root, torch.cosh(x.clamp(-30, 30)))
+
+
+increasing("sinh", formula=r"\sinh x", function=_sinh, budget=Budget(4, cuda=10))
+piecewise_monotone(
+    "cosh", formula=r"\cosh x", critical=(0.0,), function=_cosh, image=(1.0, inf), curvature="convex",
+    budget=Budget(4, cuda=10),
+)  # fmt: skip
+tanh = increasing("tanh", formula=r"\tanh x", image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+increasing("asinh", "arcsinh", formula=r"\operatorname{arsinh} x", budget=Budget(3, cuda=6))
+increasing(
+    "acosh", "arccosh", formula=r"\operatorname{arcosh} x", domain=(1.0, inf), image=(0.0, inf),
+    curvature="concave", budget=Budget(3, cuda=8),
+)  # fmt: skip
+increasing("atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0, 1.0), budget=Budget(3, cuda=6))
+
+# --- the logistic function and its inverse ------------------------------------------------------------------
+
+sigmoid = increasing("sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0, 1.0), budget=Budget(3, cuda=6))
+
+
+@rule(
+    "logit", formula=r"\log(x / (1 - x))", family="increasing", domain=(0.0, 1.0), budget=Budget(3, input=4, cuda=4),
+    proven=True,
+)  # fmt: skip
+def logit(input: Box, eps: Any = None) -> Box:
+    """Increasing.
+
+    The quotient x / (1 - x) errs by 1.5 eps of itself, so its logarithm by 1.5 eps, which is an error of the
+    first kind where |y| > 1 and of the second elsewhere, as x > 1/4 there.
+    """
+    if eps is None or eps < 0:
+        input = check_domain("logit", input, (0.0, 1.0))
+    else:
+        if eps > 0.5:
+            raise DomainError(
+                f"logit with eps={eps:g} jumps: above 1/2 the ends eps and 1 - eps change places",
+                "pass an eps of at most 1/2",
+            )
+        least = operand(eps, input)
+        input = clamp(input, least, sub(as_tensors(operand(1.0, input), input), least))
+    l, u = input
+    return widened(Box(torch.logit(l), torch.logit(u)), Budget(3, input=4, cuda=4), at=(l, u))

@@ -1,0 +1,172 @@
+r"""Softmax and its logarithm: the hull, without a difference of nearly equal sums.
+
+$$\mathrm{softmax}_i(x) = \sigma\Bigl(x_i - \log \sum_{j \ne i} e^{x_j}\Bigr)$$
+
+increases in $x_i$ and decreases in every other entry, so the upper bound is its value at $u_i$ and $l_j$.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ... import _rounding as rounding
+from ..._compat import anywhere, readable
+from ..._records.registry import Box
+from ..._rounding import Budget
+from ..._theorems.boxes import ordered, share, untracked
+from ..._theorems.families import rule
+from ...errors import DomainError
+from ..reductions.reductions import floating
+
+
+def sum_of_others(v: Tensor, dim: int) -> Tensor:
+    r"""Compute $\sum_{j \ne i} v_j$ for non-negative v, with a relative error of at most twice that of a sum.
+
+    Where i is not the largest entry, the others sum to at least $v_i$, so the total minus $v_i$ keeps half the total.
+    The largest entry's others are summed without it.
+    """
+    if not v.numel():
+        return v
+    largest = v.argmax(dim, keepdim=True)
+    rest = v.scatter(dim, largest, 0.0).sum(dim, keepdim=True)
+    others = v.sum(dim, keepdim=True) - v
+    # inf - inf: the largest entry, one of the others, is infinite.
+    return others.nan_to_num(nan=inf, posinf=inf).scatter(dim, largest, rest)
+
+
+def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    r"""Return m and s with $\sum_{j \ne i} e^{v_j} = e^{m_i} s_i$ and $s_i \ge 1$; without others m is -inf and s is 1.
+
+    m is the largest of the others. It is a constant for autograd, since the sum does not depend on it.
+    """
+    with torch.no_grad():
+        top, at = v.max(dim, keepdim=True)
+        second = v.scatter(dim, at, -inf).amax(dim, keepdim=True)
+        alone = second == -inf
+        # Shift by finite numbers: the exponentials of infinite entries are then 0 and infinity.
+        largest = torch.finfo(v.dtype).max
+        top, second = top.clamp(-largest, largest), second.clamp(-largest, largest)
+    weights = torch.exp(v - top)
+    rest = torch.exp(v.scatter(dim, at, -inf) - second).sum(dim, keepdim=True)
+    rest = torch.where(alone, 1.0, rest)
+    # Not the largest itself: its total - 1 may be 0, and the logarithm would pass NaN to the gradient of `rest`.
+    sums = (weights.sum(dim, keepdim=True) - weights).scatter(dim, at, rest)
+    return top.expand_as(v).scatter(dim, at, torch.where(alone, -inf, second)), sums
+
+
+def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
+    """Bound x_i - log of the sum of exponentials of the others, from below (side -1) or above (+1).
+
+    The sum s errs relatively by at most twice the error of a sum in [1, n] of exponentials, whose arguments' rounding
+    u·t_i adds up to at most u log n (see `logsumexp`); both subtractions and the end add a rounding each, and the
+    logarithm less than the spare 3 eps log n. A NaN, from infinite entries, says nothing.
+    """
+    largest, sums = _others(others, dim)
+    logs = torch.log(sums)
+    odds = x - largest - logs
+    if rounding.outward():
+        with torch.no_grad():
+            n, info = x.shape[dim], torch.finfo(x.dtype)
+            relative = 2 * rounding.gamma(2 * (n + 2), x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
+            # Each size is scaled before they are added, which could overflow.
+            error = (x - largest).abs() * (info.eps / 2) + odds.abs() * info.eps
+            error = (error + relative).mul_(1 + 8 * info.eps).add_(info.tiny)
+            error = torch.where(largest == -inf, 0.0, error)  # infinite odds are exact
+        odds = odds + side * error
+    return odds.nan_to_num(nan=side * inf, posinf=inf, neginf=-inf)
+
+
+def _bounds(input: Box, dim: int, safe: bool) -> tuple[Tensor, Tensor]:
+    """Bounds of the log-odds of every entry."""
+    lower, upper = _log_odds(input.lower, input.upper, dim, -1), _log_odds(input.upper, input.lower, dim, 1)
+    if input.lower.shape[dim] == 1:
+        lower = torch.full_like(lower, inf)
+    if not readable(input.upper) or (input.upper.numel() and anywhere(input.upper.detach().amin() == -inf)):
+        masked = input.upper == -inf
+        if not safe:
+            _check_masks(masked, dim)
+        lower, upper = lower.masked_fill(masked, -inf), upper.masked_fill(masked, -inf)
+    # Both are computed alike, so only their rounding can exchange them.
+    untracked(lower).copy_(torch.minimum(lower.detach(), upper.detach()))
+    return lower, upper
+
+
+def _check_masks(masked: Tensor, dim: int) -> None:
+    """Refuse rows in which every entry is -inf: torch gives NaN there."""
+    rows = masked.all(dim)
+    if readable(rows) and anywhere(rows):
+        raise DomainError(
+            "softmax of a row whose entries are all -inf is NaN",
+            share(rows, "are such rows"),
+            "leave at least one entry of every row unmasked",
+        )
+
+
+def softmax_box(input: Box, dim: int, safe: bool = False) -> Box:
+    """The hull of softmax; with `safe`, rows of -inf give 0."""
+    return _of_odds(torch.sigmoid, (0.0, 1.0), input, dim, safe)
+
+
+def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x: Box, dim: int, safe: bool) -> Box:
+    """Apply an increasing function with values in `image` to the log-odds; infinite ones give its ends exactly."""
+    if x.lower.ndim == 0:
+        row = _of_odds(function, image, Box(x.lower.reshape(1), x.upper.reshape(1)), 0, safe)
+        return Box(row.lower.reshape(()), row.upper.reshape(()))
+    if not x.lower.numel():
+        return x
+    odds = _bounds(x, dim, safe)
+    lower, upper = function(odds[0]), function(odds[1])
+    if rounding.outward():
+        lower, upper = rounding.widen(lower, upper, Budget(relative=6, cuda=8), image)
+        lower = torch.where(odds[0] == inf, image[1], lower)
+        upper = torch.where(odds[1] == -inf, image[0], upper)
+    return ordered(lower, upper)
+
+
+@rule(
+    "softmax",
+    formula=r"e^{x_i} / \sum_j e^{x_j}",
+    family="softmax",
+    proven=True,
+    image=(0.0, 1.0),
+    function=torch.softmax,
+)
+def softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
+    """Increasing in its own entry, decreasing in the others: the hull."""
+    return softmax_box(floating(input, dtype, "softmax"), dim)
+
+
+@rule(torch.ops.aten._softmax, formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0))
+def _softmax(self: Box, dim: int, half_to_float: bool) -> Box:
+    """The kernel of `softmax`."""
+    return softmax(self, dim, torch.float32 if half_to_float else None)
+
+
+@rule("_safe_softmax", formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0))
+def safe_softmax(self: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
+    """As `softmax`, but 0 in rows whose entries are all -inf."""
+    return softmax_box(floating(self, dtype, "softmax"), dim, safe=True)
+
+
+@rule(
+    "log_softmax", formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0),
+    function=torch.log_softmax,
+)  # fmt: skip
+def log_softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
+    """Increasing in its own entry, decreasing in the others: the hull."""
+    return _of_odds(F.logsigmoid, (-inf, 0.0), floating(input, dtype, "log_softmax"), dim, False)
+
+
+@rule(
+    torch.ops.aten._log_softmax, formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0)
+)
+def _log_softmax(self: Box, dim: int, half_to_float: bool) -> Box:
+    """The kernel of `log_softmax`."""
+    return log_softmax(self, dim, torch.float32 if half_to_float else None)

@@ -1,0 +1,169 @@
+r"""Covariances and correlations of the rows of a matrix.
+
+The deviations $c_i = x_i - \bar x$ of a row sum to 0, so $\sum_i c_i (y_i - \bar y) = \sum_i c_i (y_i - m)$ for every
+number m: only one of both factors needs a mean, and in it each entry occurs once, as
+$\frac{n-1}{n} x_i - \frac1n \sum_{j \ne i} x_j$.
+"""
+
+from __future__ import annotations
+
+from math import inf, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..._records.registry import Box
+from ..._theorems.boxes import as_box, both, intersect
+from ..._theorems.families import rule
+from ..._theorems.rectangles import join, parts
+from ...errors import DomainError
+from ..elementwise.arithmetic import add, div, mul, sub
+from ..layers.normalization import own_share, standardise
+from ..linear.products import matmul
+from ..reductions.moments import std, var
+from ..reductions.reductions import ONE, above, below, floating, mean, sum_
+
+_RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False, "asks": True}
+
+
+def _of_complex_rows(rule: Any) -> Any:
+    """Of rows a + ib: cov(a, a') + cov(b, b') + i (cov(b, a') - cov(a, b')), of the covariances of all a and b."""
+
+    def enclose(input: Box, **options: Any) -> Box:
+        rows = [both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, part) for part in parts(input)]
+        n = len(rows[0].lower)
+        stacked = rule(Box(*(torch.cat(sides) for sides in zip(*rows, strict=True))), **options)
+        aa, ab, ba, bb = (both(lambda t, i=i, j=j: t[i, j], stacked) for i, j in _quarters(n))
+        return both(torch.squeeze, join(add(aa, bb), sub(ba, ab)))
+
+    return enclose
+
+
+def _quarters(n: int) -> list[tuple[slice, slice]]:
+    halves = slice(None, n), slice(n, None)
+    return [(i, j) for i in halves for j in halves]
+
+
+@rule("cov", formula=r"\sum_i (x_i - \bar x)(y_i - \bar y) / (n - c)", complex=_of_complex_rows, **_RECORD)
+def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Box:
+    """Rows occur in both factors, weights that vary also in means; variances are as those of `var`."""
+    x = floating(as_box(input), None, "cov")
+    rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
+    n = rows.lower.shape[-1]
+    if fweights is None and aweights is None:
+        if n - correction <= 0:
+            raise DomainError(
+                f"cov of {n} observations with correction {correction} divides by {n - correction}",
+                "observe more, or pass correction=0",
+            )
+        result = _covariances(rows, n, correction)
+    else:
+        result = _weighted(rows, correction, fweights, aweights)
+    return both(torch.squeeze, result)
+
+
+def _covariances(x: Box, n: int, correction: int) -> Box:
+    z = sub(x, _middle(x))
+    share = below(z.lower.new_tensor(1 / n), ONE)
+    product = matmul(_once(z, mean(z, -1, keepdim=True), share), both(torch.t, z))
+    result = div(intersect(product, both(torch.t, product)), n - correction)
+    spread = std(x, -1, correction=correction).upper
+    result = intersect(result, _cauchy_schwarz(spread))
+    return _with_diagonal(result, var(x, -1, correction=correction))
+
+
+def _cauchy_schwarz(spread: Tensor) -> Box:
+    """No covariance exceeds the product of both deviations; of one that is not bounded nothing is known."""
+    known = spread.isfinite()
+    finite = torch.where(known, spread, 0.0)
+    most = torch.where(known[:, None] & known, above(finite[:, None] * finite, ONE), inf)
+    return Box(-most, most)
+
+
+def _middle(x: Box) -> Tensor:
+    """The mean of the midpoints of each row: some number, 0 where it is not finite."""
+    return (x.lower.mean(-1, keepdim=True) / 2 + x.upper.mean(-1, keepdim=True) / 2).nan_to_num(0.0, 0.0, 0.0)
+
+
+def _once(z: Box, average: Box, share: Tensor) -> Box:
+    """Deviations from a mean in which each entry has at least this share: it occurs in both, and is counted once."""
+    own = own_share(z, share)
+    return Box(
+        below(below(z.lower - average.upper, ONE) + own, ONE), above(above(z.upper - average.lower, ONE) - own, ONE)
+    )
+
+
+def _with_diagonal(x: Box, diagonal: Box) -> Box:
+    own = torch.eye(len(x.lower), dtype=torch.bool, device=x.lower.device)
+    return Box(*(torch.where(own, torch.diag(d), end) for d, end in zip(diagonal, x)))
+
+
+def _weighted(x: Box, correction: int, fweights: Any, aweights: Any) -> Box:
+    """Weighted products of deviations from weighted means, from one such mean if the weights are fixed."""
+    weights = [w for w in (fweights, aweights) if w is not None]
+    weight = as_box(weights[0] if len(weights) == 1 else mul(*weights))
+    weight = both(lambda w: w.to(x.lower.dtype), weight)
+    total = sum_(weight)
+    fixed = not any(isinstance(w, Box) for w in weights)
+    z = sub(x, _middle(x)) if fixed else x
+    average = div(sum_(mul(z, weight), -1, keepdim=True), total)
+    centred = _once(z, average, div(weight, total).lower) if fixed else sub(x, average)
+    if correction == 0:
+        degrees = total
+    elif aweights is None:
+        degrees = sub(total, correction)
+    else:
+        degrees = sub(total, mul(div(sum_(mul(weight, aweights)), total), correction))
+    degrees = both(lambda t: t.clamp(min=0), degrees)
+    product = div(matmul(mul(centred, weight), both(torch.t, z if fixed else centred)), degrees)
+    return intersect(product, both(torch.t, product))
+
+
+def _by_deviations(_: Any) -> Any:
+    """Of complex rows: the parts of covariances over the deviations, of which none knows the other."""
+
+    def enclose(input: Box) -> Box:
+        covariances = both(torch.atleast_2d, _of_complex_rows(cov)(input, correction=0))
+        real, imaginary = parts(covariances)
+        deviation = both(torch.sqrt, both(lambda t: t.diagonal().clamp(min=0), real))
+        deviation = Box(below(deviation.lower, ONE), above(deviation.upper, ONE))
+        scales = mul(both(lambda s: s[:, None], deviation), deviation)
+        known = (deviation.lower > 0) & deviation.upper.isfinite()
+        known = known[:, None] & known
+        real, imaginary = (both(lambda t: t.clamp(-1, 1), div(part, scales)) for part in (real, imaginary))
+        one = torch.ones_like(deviation.lower)
+        sides = [
+            Box(torch.where(known, part.lower, -inf), torch.where(known, part.upper, inf))
+            for part in (_with_diagonal(real, Box(one, one)), imaginary)
+        ]
+        return both(torch.squeeze, join(*sides))
+
+    return enclose
+
+
+@rule("corrcoef", formula=r"\mathrm{cov}(x, y) / (\sigma_x \sigma_y)", complex=_by_deviations, **_RECORD)
+def corrcoef(input: Any) -> Box:
+    """Within [-1, 1], or the whole line if a row may be constant; numerator and denominator share all entries."""
+    x = floating(as_box(input), None, "corrcoef")
+    rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
+    n = rows.lower.shape[-1]
+    unit = div(standardise(rows, -1, 0.0), Box(*_root_of(n, rows.lower)))
+    products = matmul(unit, both(torch.t, unit))
+    spread = std(rows, -1, correction=0)
+    scales = mul(both(lambda s: s[:, None], spread), spread)
+    quotients = div(_covariances(rows, n, 0), scales)
+    lower, upper = intersect(products, Box(quotients.lower.nan_to_num(-inf), quotients.upper.nan_to_num(inf)))
+    one = torch.ones_like(spread.lower)
+    result = _with_diagonal(Box(lower.clamp(-1, 1), upper.clamp(-1, 1)), Box(one, one))
+    # A row that may be constant or infinite may have no correlation, not even with itself.
+    known = (spread.lower > 0) & spread.upper.isfinite()
+    known = known[:, None] & known
+    result = Box(torch.where(known, result.lower, -inf), torch.where(known, result.upper, inf))
+    return both(torch.squeeze, result)
+
+
+def _root_of(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Bounds of the square root of n in the dtype of a tensor."""
+    root = like.new_tensor(sqrt(n))
+    return below(root, ONE), above(root, ONE)

@@ -1,0 +1,5 @@
+"""What combines the entries of a dimension: sums, moments, order statistics, pooling, scattering."""
+
+from . import bags, moments, pooling, quantiles, reductions, scattering, sorting
+
+__all__ = ["bags", "moments", "pooling", "quantiles", "reductions", "scattering", "sorting"]

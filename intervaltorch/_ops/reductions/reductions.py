@@ -1,0 +1,230 @@
+r"""Sums, products and extremes over dimensions.
+
+Sums obey $|\hat s - s| \le \gamma_{n-1} \sum |x_i|$ in whatever order they are added (Higham 2002, *Accuracy and
+Stability of Numerical Algorithms*, eq. 4.4).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from math import inf
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import _rounding as rounding
+from ..._compat import anywhere
+from ..._records.registry import Box
+from ..._rounding import EXACT, Budget
+from ..._theorems.boxes import both, ordered
+from ..._theorems.families import increasing, rule
+from ..._theorems.rectangles import componentwise
+from ...errors import DomainError, UndecidedError
+from ..elementwise.arithmetic import mul
+from ..linear.affine import finite, in_double
+from ..shapes.structural import _convert
+
+# --- directed rounding of computed values -----------------------------------------------------------------------------
+
+
+def below(y: Tensor, budget: Budget) -> Tensor:
+    """A lower bound of the real value of a computed `y` that errs by at most `budget`; `y` itself in nearest mode."""
+    if not rounding.outward():
+        return y
+    budget = rounding.stated(budget, y)
+    # An overflow says that the real value exceeds the largest number, up to the same relative error; NaN says nothing.
+    overflow = (budget.relative + 8) * torch.finfo(y.dtype).eps
+    return rounding.down(y, rounding.slack(y, budget), overflow)
+
+
+def above(y: Tensor, budget: Budget) -> Tensor:
+    """An upper bound of the real value of a computed `y`; the mirror image of `below`."""
+    return -below(-y, budget) if rounding.outward() else y
+
+
+ONE = rounding.CORRECTLY_ROUNDED
+"""One operation of IEEE 754."""
+
+
+def sum_budget(n: int, dtype: torch.dtype) -> Budget:
+    """The error of a sum of n non-negative terms, each of them rounded once."""
+    if not rounding.outward():
+        return EXACT
+    # Relative to the computed sum it is at most γ(n)/(1 - γ(n)) = nu/(1 - 2nu) = γ(2n)/2; twice that is claimed.
+    return rounding.arithmetic(rounding.gamma(2 * (n + 1), dtype) / torch.finfo(dtype).eps, absolute=n)
+
+
+def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
+    """How many entries are reduced to one; 1 where there is none to be reduced to, as in an empty batch."""
+    return input.numel() // reduced.numel() if reduced.numel() else 1
+
+
+# --- sums -------------------------------------------------------------------------------------------------------------
+
+
+def sum_growth(n: int, dtype: torch.dtype) -> float:
+    r"""The error of a sum or mean of n entries and of its rounding to a bound, relative to the computed sum of sizes.
+
+    The n - 1 sums and the two roundings of a division err by $\gamma_{n+1}$ of the real sum of sizes, the bound by u
+    more. That real sum exceeds the computed one by a factor $1/(1 - \gamma_{n+1})$ at most. Three more roundings are
+    left for the arithmetic of the error itself.
+    """
+    growth = rounding.gamma(n + 5, dtype)
+    return growth / (1 - growth)
+
+
+def summed(function: Callable[[Tensor], Tensor], x: Box, terms: int) -> Box:
+    """Bound a linear function that adds up to `terms` entries, all with the same non-negative weight."""
+    dtype = x.lower.dtype
+    if rounding.accumulating(dtype):
+        wide = summed(function, in_double(x), terms)
+        return Box(*rounding.cast(wide.lower, wide.upper, dtype))
+    lower, upper = finite(function(x.lower), function(x.upper))
+    if rounding.outward():
+        growth = sum_growth(terms, lower.dtype)
+        upper = -_sum_below(function, -x.upper, -upper, growth)
+        lower = _sum_below(function, x.lower, lower, growth)
+    return Box(lower, upper)
+
+
+def _sum_below(function: Callable[[Tensor], Tensor], x: Tensor, total: Tensor, growth: float) -> Tensor:
+    """Move a computed sum down by its error; a sum of non-negative terms stays non-negative."""
+    info = torch.finfo(total.dtype)
+    with torch.no_grad():
+        error = function(x.abs()) * growth + 4 * info.tiny
+        # Ones are counted, because a mean of the negative terms themselves may underflow to zero.
+        least = torch.where(function((x < 0).to(x.dtype)) == 0, 0.0, -inf)
+    lower = rounding.down(total, error)
+    lower.detach().copy_(torch.maximum(lower.detach(), least))
+    return lower
+
+
+def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") -> Any:
+    """The argument of a reduction converted to `dtype`; a plain tensor if it holds decided Booleans or integers."""
+    x = _convert(torch.Tensor.to, input, dtype) if dtype is not None else input
+    if not isinstance(x, Box) or x.lower.dtype.is_floating_point:
+        return x
+    if not anywhere(x.lower != x.upper):
+        return x.lower
+    raise UndecidedError(
+        f"the {what} of {str(x.lower.dtype).removeprefix('torch.')} values depends on the point of the box",
+        "convert to a floating dtype first, which can hold its bounds: x.float()",
+    )
+
+
+@rule("sum", formula=r"\sum_i x_i", family="reduction", proven=True, complex=componentwise)
+def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    """Increasing in every entry: the hull."""
+    x = floating(input, dtype, "sum")
+    if not isinstance(x, Box):
+        return torch.sum(x, dim, keepdim)
+    terms = size_of_reduction(x.lower, x.lower.sum(dim, keepdim)) if rounding.outward() else 0
+    return summed(lambda t: torch.sum(t, dim, keepdim), x, terms)
+
+
+@rule("mean", formula=r"\frac1n \sum_i x_i", family="reduction", proven=True, complex=componentwise)
+def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    """Increasing in every entry: the hull."""
+    x = floating(input, dtype, "mean")
+    if not isinstance(x, Box):
+        return torch.mean(x, dim, keepdim)
+    if not x.lower.numel() and torch.sum(x.lower, dim, keepdim).numel():
+        raise DomainError("the mean of no values is NaN", f"called with shape {tuple(x.lower.shape)}, dim={dim}")
+    terms = size_of_reduction(x.lower, x.lower.sum(dim, keepdim)) if rounding.outward() else 0
+    return summed(lambda t: torch.mean(t, dim, keepdim), x, terms)
+
+
+@rule("cumsum", formula=r"\sum_{j \le i} x_j", family="reduction", proven=True, complex=componentwise)
+def cumsum(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
+    """Increasing in every entry: the hull."""
+    x = floating(input, dtype, "sum")
+    if not isinstance(x, Box):
+        return torch.cumsum(x, dim)
+    return summed(lambda t: torch.cumsum(t, dim), x, x.lower.shape[dim] if x.lower.ndim else 1)
+
+
+# --- products ---------------------------------------------------------------------------------------------------------
+
+
+@rule("prod", formula=r"\prod_i x_i", family="reduction", proven=True)
+def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
+    """The hull: products of pairs of independent factors, in a binary tree."""
+    x = floating(input, dtype, "product")
+    if not isinstance(x, Box):
+        return torch.prod(x) if dim is None else torch.prod(x, dim, keepdim)
+    if x.lower.ndim == 0:
+        return both(torch.clone, x)
+    along = 0 if dim is None else dim % x.lower.ndim
+    if dim is None:
+        x = Box(x.lower.flatten(), x.upper.flatten())
+    if x.lower.shape[along] == 1:
+        x = both(torch.clone, x)  # as torch does, not a view
+    while (n := x.lower.shape[along]) > 1:
+        half = n // 2
+        product = mul(_part(x, along, 0, half), _part(x, along, half, half))
+        x = Box(*(torch.cat([p, t.narrow(along, 2 * half, n % 2)], along) for p, t in zip(product, x, strict=True)))
+    if n == 0:
+        one = torch.prod(x.lower, along, keepdim)
+        return Box(one, one)
+    return x if keepdim and dim is not None else Box(x.lower.squeeze(along), x.upper.squeeze(along))
+
+
+@rule("cumprod", formula=r"\prod_{j \le i} x_j", family="reduction", proven=True)
+def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
+    """The hull: runs of twice the length in each step (Hillis & Steele 1986)."""
+    x = floating(input, dtype, "product")
+    if not isinstance(x, Box):
+        return torch.cumprod(x, dim)
+    n, step = x.lower.shape[dim] if x.lower.ndim else 1, 1
+    if n == 1:
+        return both(torch.clone, x)
+    while step < n:
+        head, rest = _part(x, dim, 0, step), mul(_part(x, dim, 0, n - step), _part(x, dim, step, n - step))
+        x = Box(torch.cat([head.lower, rest.lower], dim), torch.cat([head.upper, rest.upper], dim))
+        step *= 2
+    return x
+
+
+def _part(x: Box, dim: int, start: int, length: int) -> Box:
+    return Box(x.lower.narrow(dim, start, length), x.upper.narrow(dim, start, length))
+
+
+# --- extremes ---------------------------------------------------------------------------------------------------------
+
+increasing("amax", formula=r"\max_i x_i", budget=EXACT)
+increasing("amin", formula=r"\min_i x_i", budget=EXACT)
+
+
+@rule("aminmax", formula=r"(\min_i x_i, \max_i x_i)", family="reduction", budget=EXACT, proven=True)
+def aminmax(input: Box, *, dim: int | None = None, keepdim: bool = False) -> Any:
+    """Increasing in every entry: the hull of each."""
+    low, high = (
+        torch.aminmax(input.lower, dim=dim, keepdim=keepdim),
+        torch.aminmax(input.upper, dim=dim, keepdim=keepdim),
+    )
+    pair: Any = type(low)
+    return pair((Box(low.min, high.min), Box(low.max, high.max)))
+
+
+# --- logarithms of sums of exponentials -------------------------------------------------------------------------------
+
+
+@rule("logsumexp", formula=r"\log \sum_i e^{x_i}", family="reduction", proven=True, curvature="convex")
+def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
+    r"""Increasing in every entry: the hull.
+
+    With $m = \max x$ and $t_i = m - x_i$, each $e^{-t_i}$ errs relatively by its own rounding and by $u t_i$, which
+    adds up to at most $u \log n$ of the sum (the entropy of the softmax); the sum lies in [1, n].
+    """
+    lower, upper = (torch.logsumexp(t, dim, keepdim) for t in input)
+    if rounding.outward():
+        n, info = size_of_reduction(input.lower, lower), torch.finfo(lower.dtype)
+        error = rounding.gamma(2 * (n + 2), lower.dtype) + info.eps * (8 + 4 * math.log(max(1, n)))
+        budget = rounding.arithmetic(1, absolute=1 + error / info.tiny)
+        lower, upper = below(lower, budget), above(upper, budget)
+    return ordered(lower, upper)
+
+
+increasing("logcumsumexp", formula=r"\log \sum_{j \le i} e^{x_j}")

@@ -1,0 +1,195 @@
+"""Writing, adding and reducing entries at given places, out of place; in place is derived from it.
+
+Each is increasing in the tensor and in what is written, so both bounds are written alike. Where several
+entries are summed at one place, the error of summation is counted by the entries that meet there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..._records.registry import Box
+from ..._theorems.boxes import as_box, both, decided
+from ..._theorems.families import rule
+from ..._theorems.places import any_of_written, meet, places_of
+from ...errors import UnsupportedOpError
+from ..elementwise.arithmetic import mul
+from ..shapes.indexing import _EXACT, _RECORD, cast, decided_index, value_box
+from .pooling import summed
+
+
+def _write(function: Any, input: Any, *args: Any, **kwargs: Any) -> Box:
+    """Apply an exact writing function to both bounds, of which a plain input has two alike."""
+    return both(function, as_box(input), *args, **kwargs)
+
+
+def _overwrite(function: Any, input: Any, places: Tensor, source: Box) -> Box:
+    """Write a source to places; where several of its entries meet, the hull of them, since torch keeps any."""
+    x = as_box(input)
+    return any_of_written(x, places, source) if meet(places) else Box(*map(function, x, source))
+
+
+def _source(source: Any, input: Any) -> Box:
+    """What is written, as a box of the destination's dtype."""
+    like = as_box(input).lower
+    ends = cast(value_box(source, input), like.dtype)
+    return Box(*(torch.as_tensor(end, dtype=like.dtype, device=like.device) for end in ends))
+
+
+@rule("index_fill", formula="x_i := a", asks=True, **_EXACT)
+def index_fill(input: Any, dim: int, index: Tensor, value: Any) -> Box:
+    """The value at the index."""
+    value = _source(value, input)
+    return _write(torch.index_fill, input, dim, index, both(lambda v: v.reshape(()), value))
+
+
+@rule("index_copy", formula="x_i := y", asks=True, **_EXACT)
+def index_copy(input: Any, dim: int, index: Tensor, source: Any) -> Box:
+    """The source at the index."""
+    source, like = _source(source, input), as_box(input).lower
+    places = places_of(like, lambda t: t.index_select(dim, index.reshape(-1)) if t.ndim else t)
+    if like.ndim == 0 and index.numel() < 2:
+        return _write(torch.index_copy, input, dim, index, source)
+    return _overwrite(lambda x, s: torch.index_copy(x, dim, index, s), input, places, source)
+
+
+def _accumulate(put: Any, input: Any, source: Box) -> Box:
+    """Bound `put(input, source)`, which adds entries of the source to entries of the input."""
+    x = as_box(input)
+
+    def terms() -> int:
+        counts = put(torch.zeros_like(x.lower), torch.ones_like(source.lower))
+        return int(counts.max()) + 1 if counts.numel() else 1
+
+    return summed(put, (x.lower, source.lower), (x.upper, source.upper), terms)
+
+
+@rule("index_add", formula=r"x_i + \alpha y", asks=True, **_RECORD)
+def index_add(input: Any, dim: int, index: Tensor, source: Any, *, alpha: Any = 1) -> Box:
+    """Increasing in both arguments for a positive factor."""
+    source = _source(source if alpha == 1 else mul(as_box(source), alpha), input)
+    return _accumulate(lambda x, s: torch.index_add(x, dim, index, s), input, source)
+
+
+@rule("bincount", formula=r"\sum_{i : n_i = k} w_i", **_RECORD)
+def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
+    """Increasing in the weights; which are added where is decided by plain integers."""
+    counted = decided(input, "what is counted")
+    if weights is None:
+        return torch.bincount(counted, minlength=minlength)
+    like = torch.bincount(counted, as_box(weights).lower.detach(), minlength)
+    if not counted.numel():
+        return like  # integers, whatever the weights are
+    return index_add(torch.zeros_like(like), 0, counted, weights)
+
+
+@rule("index_put", formula="x_i := y", asks=True, **_RECORD)
+def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Box:
+    """The values at the indices, or added there."""
+    indices, source = decided_index(indices), _source(values, input)
+    if accumulate:
+        return _accumulate(lambda x, s: torch.index_put(x, indices, s, True), input, source)
+    places = places_of(as_box(input).lower, lambda t: torch.ops.aten.index(t, indices))
+    return _overwrite(lambda x, s: torch.index_put(x, indices, s), input, places, source)
+
+
+@rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", asks=True, **_RECORD)
+def index_put_impl(input: Any, indices: Any, values: Any, accumulate: bool = False, unsafe: bool = False) -> Box:
+    """ATen's forms of `index_put`."""
+    return index_put(input, indices, values, accumulate)
+
+
+@rule("put", formula="x_i := y", asks=True, **_RECORD)
+def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box:
+    """As `index_put` on the flattened tensor."""
+    source = _source(source, input)
+    if accumulate:
+        return _accumulate(lambda x, s: torch.put(x, index, s, True), input, source)
+    places = places_of(as_box(input).lower, lambda t: t.take(index))
+    ends = Box(*(end.reshape(index.shape) for end in source))
+    return _overwrite(lambda x, s: torch.put(x, index, s), input, places, ends)
+
+
+@rule("scatter_add", formula=r"x_i + \sum y", asks=True, **_RECORD)
+def scatter_add(input: Any, dim: int, index: Tensor, src: Any) -> Box:
+    """Increasing in both arguments."""
+    return _accumulate(lambda x, s: torch.scatter_add(x, dim, index, s), input, _source(src, input))
+
+
+@rule("scatter", formula="x_i := y", asks=True, **_RECORD)
+def scatter(
+    input: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Box:
+    """The source at the index; with `reduce="add"`, added there."""
+    source = _source(src if value is None else value, input)
+    if source.lower.ndim == 0:
+        source = both(lambda s: s.expand(index.shape), source)
+    if reduce is None:
+        places = places_of(as_box(input).lower, lambda t: t.gather(dim, index))
+        ends = both(lambda s: s[tuple(map(slice, index.shape))], source)
+        return _overwrite(lambda x, s: torch.scatter(x, dim, index, s), input, places, ends)
+    if reduce == "add":
+        return scatter_add(input, dim, index, source)
+    raise UnsupportedOpError(
+        f"scatter(reduce={reduce!r}) has no interval rule",
+        "multiply the gathered entries, then scatter the products",
+    )
+
+
+@rule("scatter_reduce", formula=r"x_i \oplus y", asks=True, **_RECORD)
+def scatter_reduce(input: Any, dim: int, index: Tensor, src: Any, reduce: str, *, include_self: bool = True) -> Box:
+    """Sums, means, greatest and least values: increasing in both arguments."""
+    return _reduce_into(torch.scatter_reduce, torch.scatter_add, input, dim, index, src, reduce, include_self)
+
+
+@rule("index_reduce", formula=r"x_i \oplus y", asks=True, **_RECORD)
+def index_reduce(input: Any, dim: int, index: Tensor, source: Any, reduce: str, *, include_self: bool = True) -> Box:
+    """Means, greatest and least values: increasing in both arguments."""
+    return _reduce_into(torch.index_reduce, torch.index_add, input, dim, index, source, reduce, include_self)
+
+
+def _along(index: Tensor, dim: int, like: Tensor) -> Tensor:
+    """The index of `index_reduce` in the form that `scatter` takes."""
+    return index.reshape([-1 if d == dim % max(1, like.ndim) else 1 for d in range(like.ndim)]).expand_as(like)
+
+
+def _multiply_into(x: Box, dim: int, index: Tensor, source: Box, include_self: bool) -> Box:
+    """The hull: independent factors, one position of the source after the other, so that no two meet at one place."""
+    if x.lower.ndim == 0:
+        scalar = both(lambda t: t.reshape(1), x), index.reshape(-1), both(lambda t: t.reshape(-1), source)
+        return both(lambda t: t.reshape(()), _multiply_into(scalar[0], 0, scalar[1], scalar[2], include_self))
+    source = both(lambda s: s[tuple(map(slice, index.shape))], source)
+    if not include_self:
+        x = both(lambda t: t.scatter(dim, index, 1.0), x)
+    for place, factor in zip(
+        index.split(1, dim), zip(source.lower.split(1, dim), source.upper.split(1, dim), strict=True), strict=True
+    ):
+        product = mul(both(lambda t: t.gather(dim, place), x), Box(*factor))  # noqa: B023
+        x = Box(*(t.scatter(dim, place, p) for t, p in zip(x, product, strict=True)))
+    return x
+
+
+def _reduce_into(
+    function: Any, adding: Any, input: Any, dim: int, index: Tensor, src: Any, reduce: str, include_self: bool
+) -> Box:
+    x, source = as_box(input), _source(src, input)
+    low, high = (x.lower, source.lower), (x.upper, source.upper)
+    if reduce == "prod":
+        spread = index if function is torch.scatter_reduce else _along(index, dim, source.lower)
+        return _multiply_into(x, dim, spread, source, include_self)
+
+    def apply(x: Tensor, s: Tensor) -> Tensor:
+        # A clone, because autograd keeps the result and `summed` works on what it gets in place.
+        return function(x, dim, index, s, reduce, include_self=include_self).clone()
+
+    if reduce in ("amax", "amin"):
+        return Box(apply(*low), apply(*high))
+
+    def terms() -> int:
+        counts = adding(torch.zeros_like(x.lower), dim, index, torch.ones_like(source.lower))
+        return int(counts.max()) + 1 if counts.numel() else 1
+
+    return summed(apply, low, high, terms)

@@ -1,0 +1,120 @@
+"""Questions whose answer does not depend on the values in a box: shape, dtype, device, random draws of that shape."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+
+from ..._records import draws as _draws
+from ..._records.registry import Box, Op, add_op, spelled, spellings
+from ..._rounding import EXACT
+from ..._theorems.boxes import as_box, decided, lower_of, map_boxes
+from ..._theorems.families import rule
+from ..._theorems.rectangles import unchanged
+from ...errors import EscapeError
+
+
+def _ask(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Ask the lower bound."""
+    return function(*map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
+
+
+def _noise(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Draw noise in the shape of the lower bound."""
+    _draws.noise()
+    return _ask(function, *args, **kwargs)
+
+
+def _draw(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
+    """Fill with random numbers: one draw, and so a point.
+
+    Raises:
+        TypeError: if a parameter of the distribution is an interval.
+    """
+    if any(isinstance(value, Box) for value in (*args, *kwargs.values())):
+        raise TypeError("the parameters of a random draw are points; write mean + std * torch.randn_like(std)")
+    name = function.__name__
+    if name in _SELECTING and kwargs.get("generator") is None:
+        _draws.masked(name)
+    elif name == "normal_":
+        _draws.noise()
+    like = as_box(input).lower
+    return function(torch.empty_like(like), *args, **kwargs)
+
+
+_SELECTING = {"bernoulli_", "geometric_", "random_"}
+
+
+def point(*names: Any, ask: Any = _ask) -> None:
+    """Register functions that read only metadata."""
+    for name in names:
+        functions = spellings(name) if isinstance(name, str) else [name]
+        title = name if isinstance(name, str) else spelled(name).rpartition(".")[2]
+        op = Op(
+            title,
+            "",
+            "metadata",
+            functools.partial(ask, functions[0]),
+            functions[0],
+            budget=EXACT,
+            proven=True,
+            complex=unchanged,
+        )
+        add_op(op, functions, enclose_by=lambda function: functools.partial(ask, function))
+
+
+point(
+    "stride", "storage_offset", "is_contiguous", "is_floating_point", "is_complex", "is_signed", "is_same_size",
+    "is_conj", "is_neg", "is_inference", "get_device", "element_size", "nelement", "ndimension", "is_pinned",
+    "dim_order", "result_type", "numel", "sym_size", "sym_numel", "sym_stride", "size", "rand_like",
+    "randint_like", "is_shared", "_is_view", "dense_dim", "sparse_dim",
+)  # fmt: skip
+
+point("randn_like", ask=_noise)
+
+for _name in (
+    "normal_",
+    "uniform_",
+    "bernoulli_",
+    "random_",
+    "exponential_",
+    "cauchy_",
+    "log_normal_",
+    "geometric_",
+):
+    _function = getattr(torch.Tensor, _name)
+    _names = _function, getattr(torch.ops.aten, _name)
+    rule(*_names, family="random", budget=EXACT, proven=True)(functools.partial(_draw, _function))
+
+for _name in (
+    "is_cuda", "is_cpu", "is_sparse", "is_sparse_csr", "is_quantized", "is_meta", "is_mps", "is_xpu", "is_mkldnn",
+    "is_nested", "is_vulkan", "is_ipu", "is_xla", "is_maia", "is_mtia", "is_ort", "itemsize", "nbytes", "names",
+    "output_nr",
+    "name", "retains_grad", "volatile",
+):  # fmt: skip
+    if hasattr(torch.Tensor, _name):
+        point(getattr(torch.Tensor, _name).__get__)
+
+
+@rule("_nested_tensor_from_mask_left_aligned", family="metadata", budget=EXACT, proven=True)
+def nested_tensor_from_mask_left_aligned(t: Any, mask: Any) -> Any:
+    """Whether a padding mask keeps the first entries of each sequence: only the shape of `t` is read."""
+    return torch._nested_tensor_from_mask_left_aligned(as_box(t).lower, decided(mask, "a padding mask"))
+
+
+_hooks: Any = torch.Tensor._backward_hooks
+
+
+@rule(_hooks.__set__, family="metadata", budget=EXACT, proven=True)
+def set_backward_hooks(input: Any, hooks: Any) -> None:
+    """Autograd takes the hooks off a tensor that is written in place; a box, whose bounds have the hooks, has none."""
+    if hooks is not None:
+        raise EscapeError("a box has no hooks of its own", "put them on its bounds: X.lower.register_hook(...)")
+
+
+@rule(torch._has_compatible_shallow_copy_type, family="metadata", budget=EXACT, proven=True)
+def has_compatible_shallow_copy_type(input: Any, from_: Any) -> bool:
+    """Whether one may become the data of the other, as modules ask before they convert parameters: boxes of boxes."""
+    return isinstance(input, Box) and isinstance(from_, Box)

@@ -1,0 +1,233 @@
+"""Shape operations: they move or copy entries, so they act on both bounds alike, exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ... import _rounding as rounding
+from ..._compat import anywhere
+from ..._records.registry import OPS, Box, Op, add_op
+from ..._rounding import EXACT
+from ..._theorems.boxes import both, lower_of, map_boxes, upper_of
+from ..._theorems.families import rule, structural
+from ..._theorems.layout import laid_out, strides
+from ..._theorems.rectangles import conjugated, join, parts, real_dtype, unchanged
+from ...errors import EscapeError, UndecidedError, UnsupportedOpError
+from ..elementwise.arithmetic import operand
+
+_SHAPES = (
+    "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand", "broadcast_to", "permute",
+    "transpose", "swapaxes", "swapdims", "movedim", "moveaxis", "t", "flip", "fliplr", "flipud",
+    "rot90", "roll", "tile", "repeat", "repeat_interleave", "narrow", "select", "unbind", "split",
+    "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit", "unsafe_split", "unsafe_chunk",
+    "unsafe_split_with_sizes", "unfold", "im2col", "cat", "concat", "concatenate", "stack", "hstack",
+    "vstack", "dstack", "column_stack", "row_stack", "block_diag", "tril", "triu", "diag", "diagonal",
+    "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous", "alias",
+    "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    "native_channel_shuffle", "resolve_conj", "resolve_neg",
+    "imag", "view_as_real", "view_as_complex", "complex", "slice", "slice_inverse", "narrow_copy", "pin_memory",
+)  # fmt: skip
+
+structural(*dict.fromkeys(_SHAPES))
+structural(
+    *(f"{name}_copy" for name in (*_SHAPES, "view") if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow")
+)
+_PROPERTIES: list[Any] = [torch.Tensor.T, torch.Tensor.mT, torch.Tensor.real, torch.Tensor.imag]
+structural(*(each.__get__ for each in _PROPERTIES), torch.linalg.diagonal)
+_ADJOINTS: list[Any] = [torch.Tensor.H, torch.Tensor.mH]
+structural(
+    "adjoint", "conj", "_conj", "conj_physical", "_conj_physical", *(each.__get__ for each in _ADJOINTS),
+    complex=conjugated,
+)  # fmt: skip
+
+
+def _each(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """Shape several tensors alike; plain ones stay plain, so that no two bounds share their memory."""
+    lower = function(*map_boxes(lower_of, args), **kwargs)
+    upper = function(*map_boxes(upper_of, args), **kwargs)
+    if isinstance(lower, Tensor):
+        return Box(lower, upper)
+    given = args[0] if isinstance(args[0], (tuple, list)) else args
+    return type(lower)([Box(l, u) if isinstance(x, Box) else l for x, l, u in zip(given, lower, upper, strict=True)])
+
+
+structural("broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast_3d", by=_each)
+
+
+def _shaped_as(function: Any, input: Any, other: Any) -> Any:
+    """Shape like another tensor, of which only the shape is read."""
+    other = other.lower if isinstance(other, Box) else other
+    return both(function, input, other) if isinstance(input, Box) else function(input, other)
+
+
+structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
+
+
+@rule("view", formula="x", family="structural", budget=rounding.EXACT, proven=True, complex=unchanged)
+def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any) -> Box:
+    """Another shape of the same memory; reinterpreting the bits as another dtype is refused."""
+    if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
+        raise EscapeError("view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)")
+    return Box(input.lower.view(*shape, **size), input.upper.view(*shape, **size))
+
+
+def _detach_in_place(input: Box) -> Box:
+    """Take both bounds out of the autograd graph: nothing is computed, so nothing is copied back."""
+    for bound in input:
+        bound.detach_()
+    return input
+
+
+_detached = [torch.detach_, torch.ops.aten.detach_]
+add_op(
+    Op("detach_", "x", "structural", _detach_in_place, torch.detach_, budget=rounding.EXACT, proven=True),
+    _detached,
+)
+OPS.update({function: dataclasses.replace(OPS[function], inplace=False) for function in _detached})
+
+
+# --- new tensors --------------------------------------------------------------------------------------------
+
+
+def _new(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """A point box with memory of its own, to be filled by index; an integer dtype gives a plain tensor.
+
+    What torch leaves uninitialised is zero here: two bounds of unknown bits need not be an interval.
+    """
+    made = both(function, *args, **kwargs)
+    if "empty" in getattr(function, "__name__", ""):
+        for bound in made:
+            bound.detach().zero_()
+    varies = made.lower.is_floating_point() or made.lower.is_complex() or made.lower.dtype is torch.bool
+    return made if varies else made.lower
+
+
+structural(
+    "zeros_like",
+    "ones_like",
+    "empty_like",
+    "new_zeros",
+    "new_ones",
+    "new_empty",
+    "new_empty_strided",
+    "new_tensor",
+    by=_new,
+)
+
+
+@rule("new", formula="0", family="structural", budget=EXACT, proven=True)
+def new(input: Box, *size: Any, device: Any = None) -> Any:
+    """As `new_empty` for a size; data would be taken for one bound, and refuse.
+
+    Raises:
+        UnsupportedOpError: for data.
+    """
+    size = tuple(size[0]) if len(size) == 1 and isinstance(size[0], torch.Size) else size
+    if not all(isinstance(length, int) for length in size):
+        raise UnsupportedOpError(
+            "torch.Tensor.new of data would make a tensor of the memory of a box, which has two bounds",
+            "use x.new_tensor(data) for data, x.new_zeros(size) or x.new_empty(size) for room",
+        )
+    return _new(torch.Tensor.new_empty, input, size or (0,), device=device)
+
+
+def _filled(function: Any, input: Box, *size: Any, fill_value: Any, **kwargs: Any) -> Any:
+    """As `_new`; a number that the dtype cannot hold becomes the interval around it in outward mode."""
+    like = input.lower.new_empty((), dtype=kwargs.get("dtype"))
+    ends = operand(fill_value, like)
+    lower, upper = (function(input.lower, *size, fill_value=end, **kwargs) for end in ends)
+    return Box(lower, upper) if like.dtype.is_floating_point or like.dtype is torch.bool else lower
+
+
+@rule("full_like", formula="a", family="structural", proven=True)
+def full_like(input: Box, fill_value: Any, **kwargs: Any) -> Any:
+    """A point box with memory of its own."""
+    return _filled(torch.full_like, input, fill_value=fill_value, **kwargs)
+
+
+@rule("new_full", formula="a", family="structural", proven=True)
+def new_full(input: Box, size: Any, fill_value: Any, **kwargs: Any) -> Any:
+    """A point box with memory of its own."""
+    return _filled(torch.Tensor.new_full, input, size, fill_value=fill_value, **kwargs)
+
+
+# --- conversions --------------------------------------------------------------------------------------------
+
+
+def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
+    """Convert both bounds; a narrower floating dtype rounds outward in outward mode.
+
+    Raises:
+        UndecidedError: for integer dtypes, if points of the box convert to different integers.
+    """
+    if not isinstance(input, Box):  # plain.to(box) reads dtype and device of the box
+        return function(input, *map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
+    result = both(function, input, *args, **kwargs)
+    if not isinstance(result, Box):
+        return result
+    before, after = input.lower.dtype, result.lower.dtype
+    if before.is_complex or after.is_complex:
+        return _convert_complex(input, before, after, result)
+    if after.is_floating_point:
+        if before.is_floating_point and rounding.outward() and rounding.narrows(before, after):
+            ends = rounding.cast(input.lower.to(result.lower.device), input.upper.to(result.lower.device), after)
+            return Box(*(laid_out(end, strides(result.lower)) for end in ends))
+        return result
+    if before is torch.bool or before == after:
+        return result
+    if after is torch.bool:
+        certainly, possibly = (input.lower > 0) | (input.upper < 0), (input.lower != 0) | (input.upper != 0)
+        return Box(*(laid_out(end, strides(result.lower)) for end in (certainly, possibly)))
+    # Truncation is increasing, so equal ends mean that every point of the box gives this integer. The integers
+    # themselves would not do: numbers beyond their range wrap around.
+    if anywhere(torch.trunc(input.lower) != torch.trunc(input.upper)):
+        raise UndecidedError(
+            f"the {after} value of some entries depends on the point of the box",
+            "take a bound first: x.lower or x.upper",
+        )
+    return result.lower
+
+
+def _convert_complex(input: Box, before: torch.dtype, after: torch.dtype, result: Box) -> Box:
+    """Convert part by part; the imaginary part of what is real is zero, that of what becomes real is dropped.
+
+    Raises:
+        UnsupportedOpError: for a complex box that is to be Boolean or integer.
+    """
+    if not (after.is_complex or after.is_floating_point):
+        raise UnsupportedOpError(f"a box of {before} cannot become {after}", "convert a part: x.real.to(dtype)")
+    precision = real_dtype(after)
+    if before == after or not rounding.outward() or not rounding.narrows(real_dtype(before), precision):
+        return result
+    sides = [Box(*rounding.cast(x.lower, x.upper, precision)) for x in parts(input) if x is not None]
+    if not after.is_complex:
+        return sides[0]
+    return join(sides[0], sides[1] if len(sides) == 2 else torch.zeros_like(sides[0].lower))
+
+
+for _name in (
+    "to",
+    "double",
+    "float",
+    "half",
+    "bfloat16",
+    "bool",
+    "int",
+    "long",
+    "short",
+    "type",
+    "type_as",
+    "cuda",
+    "cpu",
+    "xpu",
+    "ipu",
+    "mtia",
+    "cfloat",
+    "cdouble",
+):
+    structural(_name, functional=False, by=_convert)
+structural("_to_copy", functional=False, by=_convert)
