@@ -3,12 +3,12 @@
 from . import _divergences as _divergences
 from . import _ops as ops
 from . import errors, testing
-from ._answers import certainly, possibly
 from ._coverage import supported_ops
 from ._extend import register
 from ._records.registry import Box, Op
 from ._rounding import EXACT, Budget, get_rounding, rounding, set_default_rounding
-from ._tensor import IntervalTensor, hull, intersection
+from ._tensor.answers import certainly, possibly
+from ._tensor.interval import IntervalTensor, hull, intersection
 from .bound import bound, layer_bounds
 from .errors import (
     DeviceError,

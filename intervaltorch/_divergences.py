@@ -18,7 +18,7 @@ from torch.distributions.kl import register_kl
 from . import _compat
 from ._ops.reductions.moments import magnitudes
 from ._records.registry import Box
-from ._tensor import IntervalTensor
+from ._tensor.interval import IntervalTensor
 
 Divergence = Callable[[Any, Any], Any]
 

@@ -19,7 +19,7 @@ from ._compat import tree_leaves, tree_map
 from ._dispatch.scripts import hidden_errors_raised
 from ._records.draws import Draws, draws_told
 from ._relax.run import Method, check_method, relaxed
-from ._tensor import IntervalTensor
+from ._tensor.interval import IntervalTensor
 from .errors import GradientWarning, IntervalError
 
 __all__ = ["bound", "layer_bounds"]

@@ -17,7 +17,7 @@ from .. import _compat
 from .._dispatch.arguments import leaves
 from .._dispatch.calls import write
 from .._records.registry import OPS, Box, Op, Spelling
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from .._theorems.boxes import intersect
 from .._theorems.lines import Curve, lines
 from . import backward

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from .. import _rounding as rounding
 from .._compat import tree_leaves, tree_map
 from .._records.registry import Box
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from .._theorems.boxes import intersect
 from ..errors import UnprovenOpError
 from . import backward

@@ -7,7 +7,7 @@ from typing import Any
 from .._compat import enable_reentrant_dispatch
 from .._dispatch.calls import dispatch, dispatch_aten
 from .._records.registry import Box
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from . import follow
 from .nodes import Leaf, Node
 from .samples import Samples

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from .points import sample_points
 
 __all__ = ["is_box", "is_real", "largest", "loosened", "lower_of", "moderate", "one_point", "shrunk", "stretched"]

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from .._theorems.undecided import Undecided
 from ._boxes import is_box
 from ._trees import flatten

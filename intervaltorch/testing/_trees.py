@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 
 __all__ = ["boxes_in", "flatten", "map_tensors", "real_parts", "to_float64"]
 

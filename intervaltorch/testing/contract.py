@@ -17,7 +17,7 @@ from torch.autograd.gradcheck import GradcheckError
 
 from .._records.registry import OPS, Op
 from .._rounding import rounding
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from ._boxes import is_box, is_real, largest, loosened, lower_of, moderate, one_point, shrunk, stretched
 from ._comparison import aligned, assert_alike, assert_all, assert_gap_shrinks, gap, spanned, with_constants
 from ._trees import boxes_in, flatten, map_tensors, real_parts, to_float64

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from .._compat import readable
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from .._theorems.undecided import Undecided
 
 __all__ = ["assert_encloses"]

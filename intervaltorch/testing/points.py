@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Op
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 
 __all__ = ["covering_boxes", "neighbours", "sample_points", "smooth_boxes"]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_strategies
 from torch import Tensor
 
-from .._tensor import IntervalTensor
+from .._tensor.interval import IntervalTensor
 from .points import sample_points
 
 __all__ = ["boxes", "boxes_with_points", "shapes", "tensors"]

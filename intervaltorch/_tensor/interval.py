@@ -9,24 +9,24 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from . import _compat
-from . import _rounding as rounding
-from ._autograd import Gradients
-from ._dispatch.calls import dispatch, dispatch_aten
-from ._dispatch.failures import check_values
-from ._numpy import apply_ufunc
-from ._ops.elementwise.arithmetic import operand
-from ._ops.elementwise.checks import undecided_check
-from ._parallel import show_bounds
-from ._printing import format_box, format_interval
-from ._records.escapes import escape, traced
-from ._records.registry import Box
-from ._refused import Refusals
-from ._sets import SetOperations, hull, intersection
-from ._theorems.boxes import decided
-from ._theorems.undecided import Undecided
-from ._validation import check_bounds, check_clip, check_plain, check_radius
-from .errors import UndecidedError, UnsupportedOpError
+from .. import _compat
+from .. import _rounding as rounding
+from .._dispatch.calls import dispatch, dispatch_aten
+from .._dispatch.failures import check_values
+from .._ops.elementwise.arithmetic import operand
+from .._ops.elementwise.checks import undecided_check
+from .._records.escapes import escape, traced
+from .._records.registry import Box
+from .._theorems.boxes import decided
+from .._theorems.undecided import Undecided
+from ..errors import UndecidedError, UnsupportedOpError
+from .gradients import Gradients
+from .parallel import show_bounds
+from .printing import format_box, format_interval
+from .refused import Refusals
+from .sets import SetOperations, hull, intersection
+from .ufuncs import apply_ufunc
+from .validation import check_bounds, check_clip, check_plain, check_radius
 
 __all__ = ["IntervalTensor", "hull", "intersection"]
 

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._compat import print_options
-from ._records.registry import Box
+from .._compat import print_options
+from .._records.registry import Box
 
 __all__ = ["format_box", "format_interval"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ._compat import anywhere, readable, vmapping
+from .._compat import anywhere, readable, vmapping
 
 __all__ = ["check_bounds", "check_clip", "check_meeting", "check_plain", "check_points", "check_radius"]
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from torch import Tensor
 
-from . import _compat
-from ._records.registry import Box
-from .errors import UnsupportedOpError
+from .. import _compat
+from .._records.registry import Box
+from ..errors import UnsupportedOpError
 
 __all__ = ["show_bounds"]
 

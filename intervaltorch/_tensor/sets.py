@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from . import _rounding as rounding
-from ._ops.elementwise.arithmetic import operand
-from ._records.registry import Box
-from ._validation import check_meeting, check_points
-from .errors import DeviceError
+from .. import _rounding as rounding
+from .._ops.elementwise.arithmetic import operand
+from .._records.registry import Box
+from ..errors import DeviceError
+from .validation import check_meeting, check_points
 
 __all__ = ["SetOperations", "hull", "intersection"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from . import _compat
-from ._records.registry import Box
-from .errors import EscapeError
+from .. import _compat
+from .._records.registry import Box
+from ..errors import EscapeError
 
 __all__ = ["Gradients"]
 

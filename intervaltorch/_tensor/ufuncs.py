@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ._ops.elementwise.arithmetic import operand
-from ._records.registry import Box
-from .errors import EscapeError
+from .._ops.elementwise.arithmetic import operand
+from .._records.registry import Box
+from ..errors import EscapeError
 
 __all__ = ["apply_ufunc"]
 

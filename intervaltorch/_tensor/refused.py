@@ -6,10 +6,10 @@ from typing import Any, NoReturn
 
 from torch import Tensor
 
-from . import _compat
-from ._records.escapes import Memoryless, escape
-from ._records.refusals import RAW_VALUES
-from .errors import EscapeError
+from .. import _compat
+from .._records.escapes import Memoryless, escape
+from .._records.refusals import RAW_VALUES
+from ..errors import EscapeError
 
 __all__ = ["Refusals"]
 
