@@ -1,10 +1,10 @@
 """Sound bounds on the output of any PyTorch program: a tensor of boxes, and rules for all of torch."""
 
-from . import _divergences as _divergences
 from . import _ops as ops
 from . import errors, testing
-from ._coverage import supported_ops
-from ._extend import register
+from ._catalogue import divergences as _divergences
+from ._catalogue.coverage import supported_ops
+from ._catalogue.register import register
 from ._records.registry import Box, Op
 from ._rounding import EXACT, Budget, get_rounding, rounding, set_default_rounding
 from ._tensor.answers import certainly, possibly

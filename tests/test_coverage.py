@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import intervaltorch as it
-from intervaltorch import IntervalTensor, _coverage, testing
-from intervaltorch._coverage import KINDS, kinds, overridable
+from intervaltorch import IntervalTensor, testing
+from intervaltorch._catalogue import coverage as _coverage
+from intervaltorch._catalogue.coverage import KINDS, kinds, overridable
 from intervaltorch._records.refusals import GROUPS, refusal
 from intervaltorch._records.registry import OPS, bare_name, spelled
 from intervaltorch.testing._trees import flatten, map_tensors

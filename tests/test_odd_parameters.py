@@ -13,7 +13,7 @@ import torch
 from torch.overrides import resolve_name
 
 from intervaltorch import IntervalError, IntervalTensor, rounding
-from intervaltorch._coverage import kinds, overridable
+from intervaltorch._catalogue.coverage import kinds, overridable
 from intervaltorch._records.registry import bare_name, spelled
 from intervaltorch.testing import assert_encloses
 from intervaltorch.testing._trees import flatten, map_tensors

@@ -9,7 +9,7 @@ from op_table import row
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from intervaltorch._coverage import KINDS, kinds, overridable
+from intervaltorch._catalogue.coverage import KINDS, kinds, overridable
 from intervaltorch._records.refusals import refusal
 from intervaltorch._records.registry import OPS, spelled
 

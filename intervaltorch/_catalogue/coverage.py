@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 from torch.overrides import get_overridable_functions
 
-from ._records.refusals import refusal
-from ._records.registry import OPS, Op, bare_name, spelled
-from ._tensor.interval import IntervalTensor
+from .._records.refusals import refusal
+from .._records.registry import OPS, Op, bare_name, spelled
+from .._tensor.interval import IntervalTensor
 
 __all__ = ["KINDS", "SupportedOps", "kinds", "overridable", "supported_ops"]
 

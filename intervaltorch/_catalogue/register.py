@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 from torch.overrides import get_overridable_functions, handle_torch_function, has_torch_function
 
-from . import _compat
-from . import _rounding as rounding
-from ._compat import anywhere, readable, vmapping
-from ._records.registry import OPS, Box, Op, add_op, spellings
-from ._rounding import Budget
-from ._theorems.boxes import check_domain, map_boxes, ordered, share
-from ._theorems.families import spanned
-from .errors import RegistrationError, UnsupportedOpError
+from .. import _compat
+from .. import _rounding as rounding
+from .._compat import anywhere, readable, vmapping
+from .._records.registry import OPS, Box, Op, add_op, spellings
+from .._rounding import Budget
+from .._theorems.boxes import check_domain, map_boxes, ordered, share
+from .._theorems.families import spanned
+from ..errors import RegistrationError, UnsupportedOpError
 
 __all__ = ["register"]
 

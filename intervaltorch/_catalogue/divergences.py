@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, distributions
 from torch.distributions.kl import register_kl
 
-from . import _compat
-from ._ops.reductions.moments import magnitudes
-from ._records.registry import Box
-from ._tensor.interval import IntervalTensor
+from .. import _compat
+from .._ops.reductions.moments import magnitudes
+from .._records.registry import Box
+from .._tensor.interval import IntervalTensor
 
 Divergence = Callable[[Any, Any], Any]
 
