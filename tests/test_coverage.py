@@ -1,6 +1,6 @@
 """Every function of torch is in exactly one class, and what happens on boxes is what its class says.
 
-The classes are read from the registry, from the refusals and from two lists of `intervaltorch/_coverage.py`. Rules have
+The classes are read from the registry, from the refusals and from two lists of `intervaltorch/_catalogue/coverage.py`. Rules have
 tests of their own (`test_other_spellings.py` sees to that); here are the other three classes.
 """
 
@@ -25,10 +25,10 @@ pytestmark = pytest.mark.usefixtures("quiet")
 ROOT = pathlib.Path(__file__).parent.parent
 
 WHERE = {
-    "rule": "the rule in intervaltorch/ops",
-    "fallback": "the line of _FALLBACK in intervaltorch/_coverage.py",
-    "point": "the line of _POINT in intervaltorch/_coverage.py, or of intervaltorch/ops/metadata.py",
-    "refused": "the line of GROUPS in intervaltorch/_refusals.py",
+    "rule": "the rule in intervaltorch/_ops",
+    "fallback": "the line of _FALLBACK in intervaltorch/_catalogue/coverage.py",
+    "point": "the line of _POINT in intervaltorch/_catalogue/coverage.py, or of intervaltorch/_ops/shapes/metadata.py",
+    "refused": "the line of GROUPS in intervaltorch/_records/refusals.py",
 }
 
 

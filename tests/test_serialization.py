@@ -1,8 +1,10 @@
 """Copies, files and processes."""
 
+import base64
 import copy
 import io
 import pickle
+import zlib
 
 import pytest
 import torch
@@ -124,3 +126,19 @@ def test_shared_memory():
     X = ball(3).share_memory_()
     assert X.is_shared()
     assert X.upper.is_shared()
+
+
+SAVED_BY_0_1_0 = """
+    eNptUU1PwkAQbZcCugrid7x5xAtRPgROcjBcGr/qZS+mqWVDazZdZrslakLChSj+Bn+Af82fYOLBqRDCgclkk3nz5r3J7Jh8UPH7
+    2f05fvq6PaqMydV3Bt8RGGVWMgxjoKSWvhTukKs4lBGYSGAF7IhQa8FdHvVCLwLyziiC+mXA3Th85TFkRmCVWRbBOJBKQ9YmLINV
+    GGnI2RazUg0Z9SFvW0ky82Qmgs9g+kjiaugJLZUfVFzNo1gq6ir+mISiR4H4806iQxEvGnOiO6xSyJTLLJ+6I9Prc7BmI7QrpKfv
+    ZyCFLCsip11vnNebtdNWrVFvtSD3v6g/SHA3cq1h7c42bDKBdducAJ36eA/BfY3niOmN6nHFe5ehrylsnDiwqaHgQDFA/8AKlvWr
+    7UazWTurwlYw0y3NdbdT3Z1pkI7vathzYH/6BgcOHMZ4l4f0L1aomKtWJ7xCjEV0MDtLNcb44g8ZYYYQ
+"""
+
+
+def test_files_written_before_are_loaded():
+    """By `torch.save` of version 0.1.0, when the class lived in another file."""
+    data = zlib.decompress(base64.b64decode(SAVED_BY_0_1_0))
+    box = torch.load(io.BytesIO(data), weights_only=True)["x"]
+    assert box.lower.tolist() == [0.0, 1.0] and box.upper.tolist() == [2.0, 3.0]

@@ -28,10 +28,10 @@ from .modes import (
 )
 
 __all__ = [
-    "Budget",
     "CORRECTLY_ROUNDED",
     "EXACT",
     "UNPROVEN",
+    "Budget",
     "accumulating",
     "arithmetic",
     "cast",

@@ -360,5 +360,6 @@ def _collate(batch: list[Any], *, collate_fn_map: Any = None) -> Any:
 
 Undecided._boxed = IntervalTensor._wrap
 default_collate_fn_map[IntervalTensor] = _collate
+_rebuild.__module__ = "intervaltorch._tensor"  # the name in saved files, which must go on loading
 torch.serialization.add_safe_globals([_rebuild])
 show_bounds(IntervalTensor)
