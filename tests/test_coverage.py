@@ -1,6 +1,6 @@
 """Every function of torch is in exactly one class, and what happens on boxes is what its class says.
 
-The classes are read from the registry, from the refusals and from two lists of `intervaltorch/_catalogue/coverage.py`. Rules have
+The classes are read from the registry, from the refusals and from two lists of the catalogue. Rules have
 tests of their own (`test_other_spellings.py` sees to that); here are the other three classes.
 """
 
