@@ -104,7 +104,7 @@ def noise() -> None:
 def _depth_of_caller() -> int:
     """How many frames up the caller of the library is."""
     frame, depth = sys._getframe(1), 1
-    inside = (__package__, "contextlib")
+    inside = ((__package__ or "").partition(".")[0], "contextlib")
     while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in inside:
         frame, depth = frame.f_back, depth + 1
     return depth
