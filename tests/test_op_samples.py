@@ -115,11 +115,15 @@ CENTRED = {"linalg." + name for name in CENTRED} | {
     "cholesky_inverse", "cholesky_solve", "logdet", "matrix_exp", "norm.nuc", "svd", "triangular_solve",
 }  # fmt: skip
 
+# Each λ gives a bound that is wider for a wider box, and where the values are points the same λ are tried. But they are
+# found from the ends of the values, and the best λ need not be among them: a wider box may try a better one.
+ATTENTION = "nn.functional.scaled_dot_product_attention"
+
 
 def check(op, boxes, kwargs):
     testing.check_sound(op.op, *boxes, samples=6, **kwargs)
     testing.check_result(op.op, *boxes, **kwargs)
-    if op.full_name not in CENTRED:
+    if op.full_name not in CENTRED and not (op.full_name == ATTENTION and isinstance(boxes[2], IntervalTensor)):
         testing.check_nested(op.op, *boxes, **kwargs)
 
 

@@ -165,7 +165,8 @@ _TURNS = (0.0, 0.6, 1.5)
 """Where λ lies, above the mean of the values in units of their mean deviation: within 8 % of the hull for random ones.
 
 The best λ is between the middle, for narrow boxes of weights, and the greatest value, for wide ones; a search of it
-for every query and feature would take as much memory as there are queries, keys and features.
+for every query and feature would take as much memory as there are queries, keys and features. So bounds never grow as
+the weights' boxes shrink, but may, by a little, as those of the values do: their λ move too.
 """
 
 

@@ -119,8 +119,11 @@ def own_share(z: Box, share: Any) -> Tensor:
 
 
 def standardise(x: Box, dim: Any, eps: float) -> Box:
-    r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file."""
-    check_eps(eps, x.lower.amax(dim) <= x.upper.amin(dim) if eps == 0 and x.lower.numel() else None)
+    r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file.
+
+    Where the quotient is 0 / 0 at a point of the box, this bounds its other points; callers refuse such a box or drop
+    the result.
+    """
     n = size_of_reduction(x.lower, x.lower.sum(dim))
     found = deviations(x, dim, exact=n <= 64)  # a search among more would take longer than the rest
     z = found.centred
@@ -143,6 +146,12 @@ def _square(x: Tensor) -> Tensor:
     return x.square().clamp(max=torch.finfo(x.dtype).max)
 
 
+def _norm(x: Box, dim: Any, eps: float) -> Box:
+    """Standardise what a norm has at every point of the box."""
+    check_eps(eps, x.lower.amax(dim) <= x.upper.amin(dim) if eps == 0 and x.lower.numel() else None)
+    return standardise(x, dim, eps)
+
+
 _CENTRED: dict[str, Any] = {
     "family": "normalization",
     "proven": True,
@@ -160,7 +169,7 @@ def layer_norm(
     """Within ±√(n-1) before weight and bias; numerator and denominator are bounded apart, except for a single point."""
     input = as_box(input)
     dims = tuple(range(-len(tuple(normalized_shape)), 0))
-    return scaled(standardise(input, dims, eps), weight, bias)
+    return scaled(_norm(input, dims, eps), weight, bias)
 
 
 @rule(torch.ops.aten.native_layer_norm, torch.native_layer_norm, **_CENTRED)
@@ -179,7 +188,7 @@ def _grouped(x: Box, groups: int, eps: float) -> Box:
     """Standardise each of some groups of channels of each sample."""
     shape = x.lower.shape
     rows = reshaped(x, shape[0], groups, math.prod(shape[1:]) // groups)
-    return reshaped(standardise(rows, -1, eps), *shape)
+    return reshaped(_norm(rows, -1, eps), *shape)
 
 
 def _by_channel(parameter: Any, ndim: int) -> Any:
@@ -260,7 +269,7 @@ def batch_norm(
         _check_untouched("batch_norm", momentum)
     x = as_box(input)
     dims = tuple(d for d in range(x.lower.ndim) if d != 1)
-    return scaled(standardise(x, dims, eps), *(_by_channel(p, x.lower.ndim) for p in (weight, bias)))
+    return scaled(_norm(x, dims, eps), *(_by_channel(p, x.lower.ndim) for p in (weight, bias)))
 
 
 @rule("native_batch_norm", **_BATCH)
