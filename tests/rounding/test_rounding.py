@@ -1,10 +1,9 @@
-"""The rounding door: modes, directed results, budgets."""
+"""Rounding: modes, results rounded up and down, budgets."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import importlib
 import itertools
 import threading
 from fractions import Fraction
@@ -14,10 +13,9 @@ import torch
 from torch import nn
 
 import intervaltorch as it
-from intervaltorch import IntervalTensor
+from intervaltorch import IntervalTensor, _rounding
 from intervaltorch.errors import UnprovenOpError
 
-door = importlib.import_module("intervaltorch.rounding")
 inf = float("inf")
 
 
@@ -278,8 +276,8 @@ def test_overflow_keeps_a_finite_lower_bound_near_the_largest_number(dtype):
 def test_nothing_is_known_where_a_value_is_nan(dtype):
     y = torch.tensor([float("nan"), 1.0, inf, -inf], dtype=dtype)
     error = torch.tensor([1.0, float("nan"), inf, inf], dtype=dtype)
-    assert door.down(y, error).tolist() == [-inf] * 4
-    assert door.up(y, error).tolist() == [inf] * 4
+    assert _rounding.down(y, error).tolist() == [-inf] * 4
+    assert _rounding.up(y, error).tolist() == [inf] * 4
 
 
 def test_python_numbers_mean_their_binary64_value():
@@ -397,9 +395,9 @@ def test_accumulating_in_float64_is_narrower_and_learns_the_same(name):
 
 
 def test_gamma_refuses_sums_without_a_bound():
-    assert door.gamma(3, torch.float32) >= 3 * 2**-24
+    assert _rounding.gamma(3, torch.float32) >= 3 * 2**-24
     with pytest.raises(UnprovenOpError, match="wider dtype"):
-        door.gamma(2**24, torch.float32)
+        _rounding.gamma(2**24, torch.float32)
 
 
 def test_reduced_precision_is_refused():
@@ -427,16 +425,16 @@ def test_budgets_by_device():
     assert it.EXACT.on(cuda) == it.EXACT.on(other) == it.EXACT
     if torch.version.hip is None:
         assert it.Budget(2, input=3, cuda=4).on(cuda).relative == 4
-        assert door.CORRECTLY_ROUNDED.on(cuda).relative == 0.5
+        assert _rounding.CORRECTLY_ROUNDED.on(cuda).relative == 0.5
 
 
 def test_widening_takes_the_budget_of_the_device(monkeypatch):
     y = torch.tensor([1.0])
-    on_cpu = door.widen(y, y, it.Budget(2, cuda=64))[1]
+    on_cpu = _rounding.widen(y, y, it.Budget(2, cuda=64))[1]
     monkeypatch.setattr(it.Budget, "on", lambda self, device: it.Budget(64))
-    assert bool((door.widen(y, y, it.Budget(2, cuda=64))[1] > on_cpu).all())
+    assert bool((_rounding.widen(y, y, it.Budget(2, cuda=64))[1] > on_cpu).all())
     monkeypatch.setattr(it.Budget, "on", lambda self, device: None)
     with pytest.warns(UserWarning, match="guessed error budget"):
-        door.widen(y, y, it.Budget(2))
+        _rounding.widen(y, y, it.Budget(2))
     with it.rounding("outward", strict=True), pytest.raises(UnprovenOpError, match="no rounding error budget"):
-        door.widen(y, y, it.Budget(2))
+        _rounding.widen(y, y, it.Budget(2))

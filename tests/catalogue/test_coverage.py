@@ -22,7 +22,7 @@ from tests.modules.table import names
 
 pytestmark = pytest.mark.usefixtures("quiet")
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 
 WHERE = {
     "rule": "the rule in intervaltorch/_ops",

@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 import intervaltorch
 from intervaltorch import IntervalTensor, rounding
 from intervaltorch.testing._trees import flatten, map_tensors
-from tests.test_fallbacks import each_fallback, keywords
+from tests.dispatch.test_fallbacks import each_fallback, keywords
 from tests.test_no_plain_results import FUNCTIONS, call_of, with_boxes
 
 
