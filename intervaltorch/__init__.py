@@ -9,7 +9,7 @@ from ._records.registry import Box, Op
 from ._rounding import EXACT, Budget, get_rounding, rounding, set_default_rounding
 from ._tensor.answers import certainly, possibly
 from ._tensor.interval import IntervalTensor, hull, intersection
-from .bound import bound, layer_bounds
+from .bound import bound, explain, layer_bounds
 from .errors import (
     DeviceError,
     DomainError,
@@ -44,6 +44,7 @@ __all__ = [
     "bound",
     "certainly",
     "errors",
+    "explain",
     "get_rounding",
     "hull",
     "intersection",

@@ -9,7 +9,7 @@ import functools
 import sys
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -18,11 +18,13 @@ from torch import nn
 from ._compat import tree_leaves, tree_map
 from ._dispatch.scripts import hidden_errors_raised
 from ._records.draws import Draws, draws_told
-from ._relax.run import Method, check_method, relaxed
+from ._relax.explain import Explanation, explained
+from ._relax.follow import Run
+from ._relax.run import Method, check_method, finished, relaxed
 from ._tensor.interval import IntervalTensor
 from .errors import GradientWarning, IntervalError
 
-__all__ = ["bound", "layer_bounds"]
+__all__ = ["bound", "explain", "layer_bounds"]
 
 
 def bound(function: Callable[..., Any], *inputs: Any, method: Method = "ibp", **kwargs: Any) -> Any:
@@ -65,13 +67,53 @@ def bound(function: Callable[..., Any], *inputs: Any, method: Method = "ibp", **
     check_method(method)
     model = _module_of(function, inputs)
     _warn_of_scripts(model)
-    with draws_told() as draws, _watched(model, draws), hidden_errors_raised():
-        result = function(*inputs, **kwargs) if method == "ibp" else relaxed(function, inputs, kwargs, method)
+    run = None if method == "ibp" else Run(method)
+    with draws_told() as draws, _watched(model, [draws, run]), hidden_errors_raised():
+        result = function(*inputs, **kwargs) if run is None else relaxed(function, inputs, kwargs, run)
     if not _holds_interval([inputs, kwargs, list(model.parameters()) if model else [], result]):
         raise TypeError(
             "bound() found no IntervalTensor among the arguments; wrap an input: IntervalTensor.from_ball(x, radius)"
         )
     return result
+
+
+def explain(function: Callable[..., Any], *inputs: Any, method: Method = "crown", **kwargs: Any) -> Explanation:
+    """Say which operations of a program cost how much of the width of its bounds.
+
+    The width of a linear bound is a sum: each input contributes the width of its box, and each operation what its
+    relaxation gives away. An operation without a relaxation contributes the width of the box of its result.
+
+    Args:
+        function: any callable or `nn.Module`.
+        *inputs: its arguments, with interval tensors.
+        method: a method of `bound` other than `"ibp"`, which keeps no account.
+        **kwargs: its keyword arguments.
+
+    Returns:
+        The rows of a table, the largest share first; `print` shows it.
+
+    Raises:
+        IntervalError, TypeError: as `bound` does.
+        ValueError: for another method.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from intervaltorch import IntervalTensor, explain
+        >>> X = IntervalTensor(torch.tensor([[-1.0, 0.0]]), torch.tensor([[1.0, 1.0]]))
+        >>> print(explain(nn.Sequential(nn.Tanh()), X, method="crown-ibp"))
+        share  operation  how    module    entries
+          93%  input      box              2
+           7%  tanh       lines  0 (Tanh)  2
+    """
+    if method == "ibp":
+        raise ValueError('explain keeps account of linear bounds: method="crown-ibp", "crown" or "alpha-crown"')
+    check_method(method)
+    run = Run(method, keeps_account=True)
+    model = _module_of(function, inputs)
+    with _watched(model, [run]), hidden_errors_raised():
+        relaxed(function, inputs, kwargs, run)
+    return explained(run)
 
 
 def _module_of(function: Any, inputs: tuple = ()) -> nn.Module | None:
@@ -82,13 +124,16 @@ def _module_of(function: Any, inputs: tuple = ()) -> nn.Module | None:
     return next((part for part in parts if isinstance(part, nn.Module)), None)
 
 
-def layer_bounds(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> dict[str, Any]:
+def layer_bounds(
+    function: Callable[..., Any], *inputs: Any, method: Method = "ibp", **kwargs: Any
+) -> dict[str, Any]:  # fmt: skip
     """Bound the output of every submodule in one forward pass.
 
     Args:
         function: any module, which is left as it was; a method of one, such as `model.encode`; or a function that takes
             one, such as `torch.func.functional_call`, which runs it with interval parameters.
         *inputs: its arguments, with interval tensors.
+        method: as in `bound`; other methods than `"ibp"` run a backward pass for each submodule.
         **kwargs: its keyword arguments.
 
     Returns:
@@ -132,7 +177,7 @@ def layer_bounds(function: Callable[..., Any], *inputs: Any, **kwargs: Any) -> d
     with contextlib.ExitStack() as stack:
         for module in paths:
             stack.callback(module.register_forward_hook(record).remove)
-        bound(function, *inputs, **kwargs)
+        bound(function, *inputs, method=method, **kwargs)
     return outputs
 
 
@@ -180,7 +225,7 @@ def _snapshot(tree: Any) -> Any:
 
     def keep(leaf: Any) -> Any:
         if isinstance(leaf, IntervalTensor):
-            return clones.setdefault(id(leaf), leaf.clone())
+            return clones.setdefault(id(leaf), finished(leaf).clone())
         items, fields = _items(leaf), _fields(leaf)
         if not items and not fields:
             return leaf
@@ -198,8 +243,8 @@ def _snapshot(tree: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _watched(model: nn.Module | None, draws: Draws | None) -> Iterator[None]:
-    """Tell errors of the library, and random draws, in which submodule of a model they arose.
+def _watched(model: nn.Module | None, watchers: Sequence[Draws | Run | None]) -> Iterator[None]:
+    """Tell errors of the library, random draws and relaxations in which submodule of a model they arose.
 
     A hook that is called even after an error sees it first where it passes the innermost module.
     """
@@ -207,16 +252,17 @@ def _watched(model: nn.Module | None, draws: Draws | None) -> Iterator[None]:
         yield
         return
     titles = {module: f"{path or '(the model)'} ({type(module).__name__})" for path, module in model.named_modules()}
+    told = [watcher for watcher in watchers if watcher is not None]
     before = sys.exc_info()[1]
     located: list[BaseException] = []
 
     def enter(module: nn.Module, args: Any) -> None:
-        if draws is not None:
-            draws.enter(titles[module], module.training)
+        for watcher in told:
+            watcher.enter(titles[module], module.training)
 
     def locate(module: nn.Module, args: Any, output: Any) -> None:
-        if draws is not None:
-            draws.leave()
+        for watcher in told:
+            watcher.leave()
         error = raised = sys.exc_info()[1]
         if error is before:
             return

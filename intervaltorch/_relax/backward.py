@@ -17,13 +17,16 @@ _ENTRIES = 2**24
 """How many coefficients a chunk of rows may have at one node."""
 
 
-def bounds(node: Node, like: Tensor, wanted: Tensor | None = None) -> Box:
+def bounds(
+    node: Node, like: Tensor, wanted: Tensor | None = None, account: dict[Node, float] | None = None
+) -> Box:  # fmt: skip
     """Bounds of a value, or of some of its entries.
 
     Args:
         node: of the value.
         like: a tensor of its shape, dtype and device.
         wanted: a mask of the entries to bound; the others get infinite bounds.
+        account: takes what each node contributes to the total width.
     """
     samples, count = _shared(node)
     places = torch.arange(like.numel()) if wanted is None else wanted.flatten().nonzero().flatten().cpu()
@@ -32,7 +35,7 @@ def bounds(node: Node, like: Tensor, wanted: Tensor | None = None) -> Box:
     if len(places):
         owners = torch.zeros_like(places) if samples is None else samples.expand(node.shape).flatten()[places]
         ranks = _ranks(owners)
-        values = _rows(node, places, ranks, like, count)
+        values = _rows(node, places, ranks, like, count, account)
         column = torch.zeros_like(owners) if samples is None else owners
         height = values.shape[0] // 2
         lower = lower.index_put((places.to(like.device),), values[ranks, column])
@@ -70,7 +73,10 @@ def _ranks(owners: Tensor) -> Tensor:
     return ranks
 
 
-def _rows(node: Node, places: Tensor, ranks: Tensor, like: Tensor, count: int | None) -> Tensor:
+def _rows(
+    node: Node, places: Tensor, ranks: Tensor, like: Tensor, count: int | None,
+    account: dict[Node, float] | None,
+) -> Tensor:  # fmt: skip
     """Lower bounds of the wanted entries, then of their negatives: `(2 ranks, samples)`."""
     height = int(ranks.max()) + 1
     step = max(1, _ENTRIES // max(1, like.numel()))
@@ -80,11 +86,11 @@ def _rows(node: Node, places: Tensor, ranks: Tensor, like: Tensor, count: int | 
             chosen = (ranks >= start) & (ranks < start + step)
             rows = torch.zeros(min(step, height - start), like.numel(), dtype=like.dtype, device=like.device)
             rows[ranks[chosen] - start, places[chosen]] = sign
-            chunks.append(_least(node, rows.reshape(-1, *node.shape), Totals(count, side)))
+            chunks.append(_least(node, rows.reshape(-1, *node.shape), Totals(count, side), account))
     return torch.cat(chunks)
 
 
-def _least(node: Node, rows: Tensor, totals: Totals) -> Tensor:
+def _least(node: Node, rows: Tensor, totals: Totals, account: dict[Node, float] | None = None) -> Tensor:
     """A lower bound of `rows · value` for each row and sample."""
     pending: dict[Node, Tensor] = {node: rows}
     queue = [(-node.number, node)]
@@ -93,6 +99,8 @@ def _least(node: Node, rows: Tensor, totals: Totals) -> Tensor:
         _, at = heapq.heappop(queue)
         pulled, constant = at.pull(pending.pop(at), totals)
         total = total + constant
+        if account is not None and isinstance(constant, Tensor):
+            account[at] = account.get(at, 0.0) - float(constant.detach().sum())
         for parent, part in zip(at.parents, pulled, strict=True):
             if parent in pending:
                 pending[parent] = pending[parent] + part

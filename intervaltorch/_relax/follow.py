@@ -27,7 +27,7 @@ from .parts import PARTS
 from .pullbacks import by_hand
 from .samples import MIXED, Samples, first_dimension, merged, through
 
-__all__ = ["Run", "answer", "following", "node_of", "relaxed"]
+__all__ = ["Run", "answer", "current", "following", "node_of", "relaxed"]
 
 
 @dataclasses.dataclass
@@ -35,14 +35,39 @@ class Run:
     """How a program is followed.
 
     Attributes:
-        sharpens: whether arguments of nonlinear functions are bounded by passes of their own first (CROWN).
+        method: of `bound`.
+        keeps_account: whether final passes say what each node contributes to the width.
         count: the size of the batch, or None.
-        lost: the operations whose results are known by their boxes alone, in order.
+        account: what each node has contributed.
+        modules: the modules that are running, outermost first.
+        operations: the operations that are running as programs of their parts, outermost first.
     """
 
-    sharpens: bool = False
+    method: str
+    keeps_account: bool = False
     count: int | None = None
-    lost: list[tuple[str, Leaf]] = dataclasses.field(default_factory=list)
+    account: dict[Node, float] = dataclasses.field(default_factory=dict)
+    modules: list[str] = dataclasses.field(default_factory=list)
+    operations: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def sharpens(self) -> bool:
+        """Whether arguments of nonlinear functions are bounded by passes of their own first (CROWN)."""
+        return self.method != "crown-ibp"
+
+    def enter(self, title: str, training: bool) -> None:
+        """A module begins."""
+        self.modules.append(title)
+
+    def leave(self) -> None:
+        """The innermost module ends."""
+        if self.modules:
+            self.modules.pop()
+
+    def name(self, node: Node, operation: str) -> None:
+        """Note what computed a value, unless that is known."""
+        if node.place is None:
+            node.place = " ".join([*self.operations, operation]), self.modules[-1] if self.modules else ""
 
 
 _run: contextvars.ContextVar[Run] = contextvars.ContextVar("intervaltorch_following")
@@ -56,6 +81,11 @@ def following(run: Run) -> Iterator[Run]:
         yield run
     finally:
         _run.reset(token)
+
+
+def current() -> Run:
+    """The run that is being followed."""
+    return _run.get()
 
 
 def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -80,8 +110,7 @@ def node_of(x: Any, why: str = "") -> Node:
     if node is None:
         run = _run.get()
         node = Leaf(x._box, first_dimension(x.shape, run.count))
-        if why:
-            run.lost.append((why, node))
+        run.name(node, why or "box")
         x.attach(node)
     return node
 
@@ -191,7 +220,11 @@ def answer(
         if _run.get().sharpens and call.kind not in ("affine", "identity", "leaf"):
             _sharpen(call)
         parents = [node_of(x) for x in call.varying]
-        composed = _composed(call) if call.kind == "parts" else NotImplemented
+        composed = NotImplemented
+        if call.kind == "parts":
+            _run.get().operations.append(call.op.name)
+            composed = _composed(call)
+            _run.get().operations.pop()
         functions = call.functions() if call.kind in ("affine", "product") else None
         boxes = [x._box for x in call.varying]
         seen = _seen_through(call.target)
@@ -206,7 +239,11 @@ def answer(
             if isinstance(output, cls) and output.dtype.is_floating_point:
                 function = functions(position) if functions is not None else None
                 node = _node(call, function, parents, boxes, output, position)
-                output.attach(node) if node is not None else _lose(output, call)
+                if node is None:
+                    _lose(output, call)
+                else:
+                    _run.get().name(node, call.op.name)
+                    output.attach(node)
                 if function is not None and call.target is None and call.kind == "affine":
                     _note_view(output, call, function)
         for base, node, view, part in seen:

@@ -71,7 +71,11 @@ class Node:
         samples: see `samples`.
         parents: nodes of the values that it was computed from.
         number: larger than those of the parents.
+        place: the operation that computed it, and the module in which that ran; None until it is told.
     """
+
+    how = ""
+    place: tuple[str, str] | None = None
 
     def __init__(self, shape: Sequence[int], samples: Samples, parents: Sequence[Node] = ()) -> None:
         self.shape = torch.Size(shape)
@@ -86,6 +90,8 @@ class Node:
 
 class Leaf(Node):
     """A value of which only its box is known: an input, or the result of an operation without lines."""
+
+    how = "box"
 
     def __init__(self, box: Box, samples: Samples) -> None:
         super().__init__(box.lower.shape, samples)
@@ -107,6 +113,8 @@ class Affine(Node):
         function: from plain tensors to the value.
         centres: where to differentiate, one for each parent; any values do.
     """
+
+    how = "affine"
 
     def __init__(
         self, function: Callable[..., Tensor], parents: Sequence[Node], centres: Sequence[Tensor], samples: Samples,
@@ -137,6 +145,8 @@ class Through(Node):
         lines: for a pass from lower bounds, and for one from upper bounds.
     """
 
+    how = "lines"
+
     def __init__(self, parent: Node, found: Lines, free: Free) -> None:
         super().__init__(parent.shape, parent.samples, [parent])
         self.lines, self.free = (found, found), free
@@ -156,6 +166,8 @@ class Product(Node):
         function: of both.
         bilinear: the part of it that is linear in each, for the radii.
     """
+
+    how = "planes"
 
     def __init__(
         self, function: Callable[..., Tensor], bilinear: Callable[..., Tensor], parents: Sequence[Node],
@@ -184,6 +196,8 @@ class Selection(Node):
         decided: where no other entry can be larger.
         upper: the upper bound of the value, for where it is not decided.
     """
+
+    how = "selection"
 
     def __init__(
         self, pick: Callable[[Tensor], Tensor], parent: Node, decided: Tensor, upper: Tensor, samples: Samples

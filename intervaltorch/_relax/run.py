@@ -14,12 +14,12 @@ from .._tensor.interval import IntervalTensor
 from .._theorems.boxes import intersect
 from ..errors import UnprovenOpError
 from . import backward
-from .follow import Run, following
+from .follow import Run, current, following, node_of
 from .samples import first_dimension
 from .slopes import optimised
 from .tensor import RelaxedTensor
 
-__all__ = ["METHODS", "Method", "check_method", "relaxed"]
+__all__ = ["METHODS", "Method", "check_method", "finished", "relaxed"]
 
 Method = Literal["ibp", "crown-ibp", "crown", "alpha-crown"]
 METHODS: tuple[Method, ...] = ("ibp", "crown-ibp", "crown", "alpha-crown")
@@ -42,21 +42,22 @@ def check_method(method: str) -> None:
         )
 
 
-def relaxed(function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any], method: Method) -> Any:
+def relaxed(function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any], run: Run) -> Any:
     """Run a function on boxes, and bound what it returns by backward passes."""
     boxes = [x for x in tree_leaves((inputs, kwargs)) if isinstance(x, IntervalTensor)]
     sizes = {x.shape[0] if x.ndim else None for x in boxes}
-    count = sizes.pop() if len(sizes) == 1 else None
+    run.count = count = sizes.pop() if len(sizes) == 1 else None
 
     def leaf(x: Any) -> Any:
-        return RelaxedTensor.leaf(x._box, first_dimension(x.shape, count)) if isinstance(x, IntervalTensor) else x
+        if not isinstance(x, IntervalTensor):
+            return x
+        relaxed = RelaxedTensor.leaf(x._box, first_dimension(x.shape, count))
+        run.name(node_of(relaxed), "input")
+        return relaxed
 
-    def finish(x: Any) -> Any:
-        return _finished(x, method) if isinstance(x, RelaxedTensor) else x
-
-    with following(Run(sharpens=method in ("crown", "alpha-crown"), count=count)):
+    with following(run):
         inputs, kwargs = tree_map(leaf, (inputs, kwargs))
-        return map_leaves(finish, function(*inputs, **kwargs))
+        return map_leaves(finished, function(*inputs, **kwargs))
 
 
 def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
@@ -76,12 +77,14 @@ def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
     return tree_map(visit, tree)
 
 
-def _finished(x: RelaxedTensor, method: Method) -> IntervalTensor:
-    """The plain box of a result, within the bounds of a backward pass."""
-    box = x._box
+def finished(x: Any) -> Any:
+    """The plain box of a relaxed one, within the bounds of a backward pass; anything else as it is."""
+    if not isinstance(x, RelaxedTensor):
+        return x
+    run, box = current(), x._box
     if x.node is None or not x.dtype.is_floating_point:
         return IntervalTensor._wrap(Box(*box))
-    box = intersect(box, backward.bounds(x.node, box.lower))
-    if method == "alpha-crown":
+    box = intersect(box, backward.bounds(x.node, box.lower, None, run.account if run.keeps_account else None))
+    if run.method == "alpha-crown":
         box = optimised(x.node, x._box.lower, box)
     return IntervalTensor._wrap(box)
