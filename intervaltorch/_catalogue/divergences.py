@@ -16,9 +16,9 @@ from torch import Tensor, distributions
 from torch.distributions.kl import register_kl
 
 from .. import _compat
-from .._ops.reductions.moments import magnitudes
 from .._records.registry import Box
 from .._tensor.interval import IntervalTensor
+from .._theorems.boxes import absolute_range
 
 Divergence = Callable[[Any, Any], Any]
 
@@ -58,8 +58,8 @@ def _of_normals(theirs: Divergence, p: Any, q: Any) -> Any:
     best a is the one nearest to b; what remains falls up to $b = \log(\max s + d)$ and rises from there.
     A minimiser that is off by a rounding changes the value to second order, far less than its own rounding.
     """
-    least, most = magnitudes(_as_box(p.loc - q.loc))
-    (s, s_high), (w, w_high) = (magnitudes(_as_box(each.scale)) for each in (p, q))
+    least, most = absolute_range(_as_box(p.loc - q.loc))
+    (s, s_high), (w, w_high) = (absolute_range(_as_box(each.scale)) for each in (p, q))
     best = torch.hypot(s_high.detach(), least.detach())
     to = torch.minimum(torch.maximum(best, w), w_high)
     at = torch.minimum(torch.maximum(to, s), s_high)

@@ -273,7 +273,7 @@ def _complete(box: Box, name: str, budget: Budget | None, image: tuple[float, fl
         return box
     lower, upper = torch.where(lower.isnan(), image[0], lower), torch.where(upper.isnan(), image[1], upper)
     if rounding.outward():
-        known = rounding.claim(name, budget)
+        known = rounding.stated_or_guessed(name, budget)
         size = torch.maximum(x.lower.detach().abs(), x.upper.detach().abs()) if x is not None else None
         lower, upper = rounding.widen(lower, upper, known, image, size, size)
     return Box(lower, upper)

@@ -154,7 +154,7 @@ def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tu
         if spelling.op.registered:  # it is its author's, and so is what it raises
             raise
         return answer_as_torch_does(error, spelling.function, boxes, named)
-    if spelling.op.asks:
+    if spelling.op.torch_checks:
         return as_torch_returns(result, spelling.function, boxes, named)
     asked = not (spelling.op.each_bound or spelling.op.registered)
     if asked and (rearranged(boxes) or (named and rearranged(list(named.values())))):

@@ -62,8 +62,8 @@ class Op:
         note: what is loose about it, or a source.
         complex: makes, of the rule for boxes of real numbers, the one for rectangles of complex numbers; None if the op
             has none and refuses them.
-        asks: whether torch is asked if it takes arguments of these shapes and dtypes, since the rule takes some that
-            torch refuses.
+        torch_checks: whether torch is asked if it takes arguments of these shapes and dtypes, since the rule takes some
+            that torch refuses.
         each_bound: whether the rule applies torch's own function to either bound, so that its results lie in memory as
             torch's do.
         registered: whether it came by `register` instead of with the library.
@@ -83,7 +83,7 @@ class Op:
     sharp: bool = True
     note: str = ""
     complex: Callable[[Callable[..., Any]], Callable[..., Any]] | None = None
-    asks: bool = False
+    torch_checks: bool = False
     each_bound: bool = False
     registered: bool = False
     spellings: list[Spelling] = dataclasses.field(default_factory=list, repr=False)

@@ -71,12 +71,12 @@ EXACT = Budget(0, 0, 0)
 """The budget of an operation that commits no rounding error."""
 
 
-def arithmetic(relative: float, input: float = 0, absolute: float = 1) -> Budget:
+def ieee_budget(relative: float, input: float = 0, absolute: float = 1) -> Budget:
     """The budget of a few operations of IEEE 754, which CUDA keeps too: sums, products, quotients and square roots."""
     return Budget(relative, input, absolute, cuda=relative)
 
 
-CORRECTLY_ROUNDED = arithmetic(0.5)
+CORRECTLY_ROUNDED = ieee_budget(0.5)
 """The budget of the four operations and the square root of IEEE 754."""
 
 

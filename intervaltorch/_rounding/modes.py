@@ -20,27 +20,16 @@ from torch import Tensor
 
 from ..errors import UnprovenOpError
 from .budgets import (
-    CORRECTLY_ROUNDED,
-    EXACT,
     Budget,
-    arithmetic,
-    down,
-    gamma,
     narrowed,
     narrows,
-    neighbour,
-    slack,
-    unit,
-    untracked,
-    up,
 )
 from .budgets import widen as _widen
-from .conditions import check_convolution, check_underflow
+from .conditions import check_underflow
 
 __all__ = [
-    "CORRECTLY_ROUNDED", "EXACT", "Budget", "accumulating", "arithmetic", "cast", "check_convolution",
-    "check_underflow", "claim", "down", "gamma", "get_rounding", "narrows", "neighbour", "outward", "rounding",
-    "set_default_rounding", "slack", "stated", "unit", "untracked", "up", "widen",
+    "UNPROVEN", "accumulating", "cast", "get_rounding", "outward", "rounding", "set_default_rounding", "stated",
+    "stated_or_guessed", "widen",
 ]  # fmt: skip
 
 Mode = Literal["nearest", "outward"]
@@ -201,7 +190,7 @@ def accumulating(dtype: torch.dtype) -> bool:
     return _setting().double and dtype is torch.float32
 
 
-def claim(name: str, budget: Budget | None) -> Budget:
+def stated_or_guessed(name: str, budget: Budget | None) -> Budget:
     """Return the budget to use for the op `name`, or refuse it in strict mode when it has none."""
     if budget is not None:
         return budget
@@ -216,9 +205,9 @@ def claim(name: str, budget: Budget | None) -> Budget:
 
 
 def stated(budget: Budget, y: Tensor) -> Budget:
-    """Return the budget of a computed `y` on its device, or `claim` that there is none."""
+    """Return the budget of a computed `y` on its device, or what `stated_or_guessed` says where it has none."""
     known = budget.on(y.device)
-    return claim(f"this operation on {y.device.type}", None) if known is None else known
+    return stated_or_guessed(f"this operation on {y.device.type}", None) if known is None else known
 
 
 def widen(
@@ -229,7 +218,7 @@ def widen(
     at_lower: Tensor | None = None,
     at_upper: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Move computed bounds outward by the budget that their device has; see `_budgets.widen`."""
+    """Move computed bounds outward by the budget that their device has; see `budgets.widen`."""
     return _widen(lower, upper, stated(budget, lower), image, at_lower, at_upper)
 
 

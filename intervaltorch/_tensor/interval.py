@@ -13,11 +13,11 @@ from .. import _compat
 from .. import _rounding as rounding
 from .._dispatch.calls import dispatch, dispatch_aten
 from .._dispatch.failures import check_values
-from .._ops.elementwise.arithmetic import operand
 from .._ops.elementwise.checks import undecided_check
 from .._records.escapes import escape, traced
 from .._records.registry import Box
 from .._theorems.boxes import decided
+from .._theorems.operands import operand
 from .._theorems.undecided import Undecided
 from ..errors import UndecidedError, UnsupportedOpError
 from .gradients import Gradients
@@ -134,7 +134,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         lower, upper = x - radius, x + radius
         if rounding.outward():
             size = torch.as_tensor(radius, dtype=x.dtype, device=x.device)
-            budget = rounding.arithmetic(0.5, input=0.5)
+            budget = rounding.ieee_budget(0.5, input=0.5)
             lower, upper = rounding.widen(lower, upper, budget, at_lower=size, at_upper=size)
         lower, upper = rounding.cast(lower, upper, x.dtype)
         if clip is not None:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from .. import _rounding as rounding
-from .._ops.elementwise.arithmetic import operand
 from .._records.registry import Box
+from .._theorems.operands import operand
 from ..errors import DeviceError
 from .validation import check_meeting, check_points
 

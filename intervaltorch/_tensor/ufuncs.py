@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from .._ops.elementwise.arithmetic import operand
 from .._records.registry import Box
+from .._theorems.operands import operand
 from ..errors import EscapeError
 
 __all__ = ["apply_ufunc"]

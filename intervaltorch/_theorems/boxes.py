@@ -55,6 +55,16 @@ def upper_of(box: Box) -> Tensor:
     return box.upper
 
 
+def magnitude(x: Box) -> Tensor:
+    """The largest |x| in each entry."""
+    return torch.maximum(-x.lower, x.upper)
+
+
+def absolute_range(x: Box) -> tuple[Tensor, Tensor]:
+    """The smallest and the largest |x| in each entry."""
+    return torch.maximum(x.lower, -x.upper).clamp(min=0), magnitude(x)
+
+
 def hull(x: Box, y: Box) -> Box:
     """The smallest box around both."""
     return Box(torch.minimum(x.lower, y.lower), torch.maximum(x.upper, y.upper))

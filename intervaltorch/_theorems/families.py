@@ -77,7 +77,7 @@ def monotone(
     may_be_nan: bool = False,
     note: str = "",
     complex: Any = None,
-    asks: bool = False,
+    torch_checks: bool = False,
 ) -> Rule:
     """Functions monotone in each argument: `f(l, ...) <= f(x, ...) <= f(u, ...)`, ends swapped where the sign is -1.
 
@@ -95,7 +95,7 @@ def monotone(
         may_be_nan: whether infinite ends can give NaN, as in inf - inf.
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
-        asks: see `Op.asks`.
+        torch_checks: see `Op.torch_checks`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -126,14 +126,14 @@ def monotone(
             return Box(lower, upper)
         if not rounding.outward():
             return Box(lower, upper) if budget is CORRECTLY_ROUNDED else ordered(lower, upper)
-        known = rounding.claim(name, budget)
+        known = rounding.stated_or_guessed(name, budget)
         return Box(*rounding.widen(lower, upper, known, image, _size(ends[0], known), _size(ends[1], known)))
 
     enclose.__name__ = name
     _enter(
         names, also, functional, enclose, None, formula=formula, family="monotone" if len(signs) > 1 else
         ("decreasing" if signs == (-1,) else "increasing"), domain=domain, image=image, curvature=curvature,
-        budget=budget, proven=budget is not None, note=note, complex=complex, asks=asks,
+        budget=budget, proven=budget is not None, note=note, complex=complex, torch_checks=torch_checks,
     )  # fmt: skip
     return enclose
 
@@ -178,7 +178,7 @@ def piecewise_monotone(
     limits: tuple[float, float] | None = None,
     note: str = "",
     complex: Any = None,
-    asks: bool = False,
+    torch_checks: bool = False,
 ) -> Rule:
     """Unary functions that change direction at finitely many points.
 
@@ -200,7 +200,7 @@ def piecewise_monotone(
         limits: values at -inf and +inf where the function itself gives NaN there.
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
-        asks: see `Op.asks`.
+        torch_checks: see `Op.torch_checks`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -214,7 +214,7 @@ def piecewise_monotone(
     _enter(
         names, also, functional, enclose, None, formula=formula, family="piecewise monotone", domain=domain,
         image=image, curvature=curvature, critical=critical, budget=budget, proven=budget is not None, note=note,
-        complex=complex, asks=asks,
+        complex=complex, torch_checks=torch_checks,
     )  # fmt: skip
     return enclose
 
@@ -244,7 +244,7 @@ def spanned(
     if bends and budget not in (EXACT, CORRECTLY_ROUNDED):
         lower, upper = ordered(lower, upper)
     if budget is not EXACT and rounding.outward():
-        known = rounding.claim(name, budget)
+        known = rounding.stated_or_guessed(name, budget)
         size = torch.maximum(l.detach().abs(), u.detach().abs()) if known.input else None
         lower, upper = rounding.widen(lower, upper, known, image, size, size)
     return Box(lower, upper)
@@ -274,7 +274,7 @@ def periodic(
         at_l, at_u = evaluate(l), evaluate(u)
         lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
         if rounding.outward():
-            lower, upper = rounding.widen(lower, upper, rounding.claim(names[0], budget), image)
+            lower, upper = rounding.widen(lower, upper, rounding.stated_or_guessed(names[0], budget), image)
         upper = torch.where(_contains_period(l, u, peak), image[1], upper)
         lower = torch.where(_contains_period(l, u, peak + math.pi), image[0], lower)
         return Box(lower, upper)

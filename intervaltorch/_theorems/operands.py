@@ -14,12 +14,12 @@ from torch import Tensor
 from .. import _rounding as rounding
 from .._compat import anywhere, behind, readable
 from .._records.registry import Box
-from .._rounding import CORRECTLY_ROUNDED, Budget
-from .boxes import as_box, ordered, unbounded, untracked
+from .._rounding import CORRECTLY_ROUNDED, Budget, untracked
+from .boxes import as_box, ordered, unbounded
 
 Operand = Any  # Box, tensor or number
 
-SUM = rounding.arithmetic(0.5, absolute=-1)
+SUM = rounding.ieee_budget(0.5, absolute=-1)
 """Sums of floating-point numbers never underflow, and neither does the widening, itself a sum: no absolute
 term for either. So an exact zero stays zero, and a sum of non-negative numbers stays non-negative."""
 

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from .._compat import anywhere, readable
 from .._records.registry import Box
-from .boxes import as_box, untracked
+from .._rounding import untracked
+from .boxes import as_box
 
 
 @torch.no_grad()

@@ -65,7 +65,7 @@ def leaky_relu(input: Box, negative_slope: Any = 0.01) -> Box:
     return _two_slopes(input, negative_slope)
 
 
-@rule("prelu", formula=r"\max(x, 0) + a \min(x, 0)", asks=True, **_RECORD)
+@rule("prelu", formula=r"\max(x, 0) + a \min(x, 0)", torch_checks=True, **_RECORD)
 def prelu(input: Operand, weight: Operand) -> Box:
     """The hull, for slopes of any sign and intervals of slopes, one for each channel or one for all."""
     x, slope = as_box(input), as_box(weight)

@@ -210,7 +210,7 @@ def _floored(quotient: Box) -> Box:
     """
     if not rounding.outward():
         return quotient
-    lower, upper = rounding.widen(quotient.lower, quotient.upper, rounding.arithmetic(3))
+    lower, upper = rounding.widen(quotient.lower, quotient.upper, rounding.ieee_budget(3))
     return Box(torch.ceil(lower), torch.floor(upper))
 
 

@@ -11,8 +11,9 @@ from ..._records.registry import Box
 from ..._rounding import EXACT
 from ..._theorems.boxes import as_box, decided
 from ..._theorems.families import inf, rule
+from ..._theorems.operands import operands
 from ...errors import UnsupportedOpError
-from .arithmetic import absolute, add, mul, operands, sub
+from .arithmetic import absolute, add, mul, sub
 
 _RECORD: dict[str, Any] = {"family": "comparison", "budget": EXACT, "proven": True}
 

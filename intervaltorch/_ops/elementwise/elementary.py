@@ -96,7 +96,7 @@ def _angle(y: Tensor, x: Tensor) -> Tensor:
     return torch.atan2(y.masked_fill(origin, 0.0), torch.where(origin, torch.ones_like(x).copysign(x.detach()), x))
 
 
-@rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True, asks=True)
+@rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True, torch_checks=True)
 def polar(abs: Any, angle: Any) -> Box:
     """Each part is a product of two variables: the smallest rectangle."""
     angle = as_box(angle)

@@ -14,6 +14,7 @@ from ..._rounding import CORRECTLY_ROUNDED, Budget
 from ..._theorems.boxes import as_box, check_domain, hull, ordered, sides_of_zero, unbounded
 from ..._theorems.families import rule
 from ..._theorems.operands import Operand, as_tensors, corners, operand, operands, widened
+from ..._theorems.sums import in_double
 from .arithmetic import absolute, add, div, mul, reciprocal, square, sub
 from .elementary import exp, exp2, log, log1p, sqrt
 
@@ -95,13 +96,7 @@ def rpow(input: Operand, other: Operand) -> Box:
 @rule("float_power", formula="x^p", family="power", budget=POWER, proven=True)
 def float_power(input: Operand, exponent: Operand) -> Box:
     """A power in float64."""
-    return power(_double(input), _double(exponent))
-
-
-def _double(x: Operand) -> Operand:
-    if isinstance(x, Box):
-        return Box(x.lower.double(), x.upper.double())
-    return x.double() if isinstance(x, Tensor) else x
+    return power(*(in_double(x.double() if isinstance(x, Tensor) else x) for x in (input, exponent)))
 
 
 @rule("ldexp", formula="x 2^n", family="power", proven=True)
@@ -133,7 +128,7 @@ def _hypot(x: Tensor, y: Tensor) -> Tensor:
     return torch.hypot(torch.where(origin, 1.0, x), y).masked_fill(origin, 0.0)
 
 
-@rule("lerp", formula="(1 - w) x + w y", family="power", proven=True, asks=True)
+@rule("lerp", formula="(1 - w) x + w y", family="power", proven=True, torch_checks=True)
 def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
     """Affine in each argument: the hull of both ends of the weight."""
     like = as_box(input)

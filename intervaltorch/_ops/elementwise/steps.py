@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from ... import _rounding as rounding
+from ..._compat import anywhere
 from ..._records.registry import Box
 from ..._rounding import CORRECTLY_ROUNDED, EXACT
-from ..._theorems.boxes import anywhere, as_box, unbounded
+from ..._theorems.boxes import as_box, unbounded
 from ..._theorems.families import decreasing, increasing, rule
 from ..._theorems.operands import Operand, as_tensors, operands, widened
 from ..._theorems.rectangles import argument
@@ -60,7 +61,7 @@ decreasing(
 )
 
 
-@rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True, asks=True)
+@rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True, torch_checks=True)
 def heaviside(input: Operand, values: Operand) -> Box:
     """The hull of the values that occur."""
     x, v = as_box(input), as_box(values)

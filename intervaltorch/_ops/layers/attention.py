@@ -25,9 +25,10 @@ from ..._compat import anywhere, readable
 from ..._records.registry import Box
 from ..._theorems.boxes import as_box, both, decided, intersect
 from ..._theorems.families import rule
+from ..._theorems.operands import operand
+from ..._theorems.sums import finite
 from ...errors import DomainError, UnsupportedOpError
-from ..elementwise.arithmetic import add, mul, operand
-from ..linear.affine import finite
+from ..elementwise.arithmetic import add, mul
 from ..linear.products import matmul
 from ..reductions.reductions import logsumexp
 from .softmax import softmax_box

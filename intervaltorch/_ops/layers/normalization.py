@@ -24,16 +24,17 @@ from torch import Tensor
 from ... import _rounding as rounding
 from ..._compat import anywhere, readable
 from ..._records.registry import Box
-from ..._rounding import arithmetic
-from ..._theorems.boxes import as_box, ordered, share, untracked
+from ..._rounding import CORRECTLY_ROUNDED, ieee_budget, untracked
+from ..._theorems.boxes import as_box, ordered, share
 from ..._theorems.families import rule
+from ..._theorems.sums import above, below, size_of_reduction
 from ...errors import DomainError, UnsupportedOpError
 from ..elementwise.arithmetic import add, mul, sub
 from ..elementwise.elementary import rsqrt
 from ..reductions.moments import deviations, var
-from ..reductions.reductions import ONE, above, below, mean, size_of_reduction
+from ..reductions.reductions import mean
 
-TWO = rounding.arithmetic(1)
+TWO_OPERATIONS = ieee_budget(1)
 Divisor = Callable[[Tensor], Tensor]
 
 
@@ -62,7 +63,7 @@ def quotients(x: Box, least: Divisor, most: Divisor, limit: float) -> Box:
     """
     upper = x.upper.clamp(min=0) / least(x.upper) + x.upper.clamp(max=0) / most(x.upper)
     lower = x.lower.clamp(max=0) / least(x.lower) + x.lower.clamp(min=0) / most(x.lower)
-    return clipped(below(lower, ONE), above(upper, ONE), limit)
+    return clipped(below(lower, CORRECTLY_ROUNDED), above(upper, CORRECTLY_ROUNDED), limit)
 
 
 def root(x: Tensor, positive: bool) -> Tensor:
@@ -75,16 +76,16 @@ def root_below(x: Tensor, eps: float) -> Tensor:
     if not rounding.outward():
         return root((x + eps).clamp(max=torch.finfo(x.dtype).max), eps > 0)
     # Cut as a constant for autograd: the argument and its root are not negative in real arithmetic.
-    inner = below(x + eps, TWO)
+    inner = below(x + eps, TWO_OPERATIONS)
     untracked(inner).clamp_(min=0)
-    lowest = below(root(inner, eps > 0), TWO)
+    lowest = below(root(inner, eps > 0), TWO_OPERATIONS)
     untracked(lowest).clamp_(min=0)
     return lowest
 
 
 def root_above(x: Tensor, eps: float) -> Tensor:
     """At least the root of x + eps."""
-    return above(root(above(x + eps, TWO), eps > 0), TWO)
+    return above(root(above(x + eps, TWO_OPERATIONS), eps > 0), TWO_OPERATIONS)
 
 
 def check_eps(eps: float, degenerate: Tensor | None) -> None:
@@ -115,7 +116,7 @@ def scaled(y: Box, weight: Any, bias: Any) -> Box:
 
 def own_share(z: Box, share: Any) -> Tensor:
     """At most this share of the width of each entry: 0 where the width overflows, since the share may not."""
-    return below(((z.upper - z.lower) * share).nan_to_num(0.0, 0.0), arithmetic(2))
+    return below(((z.upper - z.lower) * share).nan_to_num(0.0, 0.0), ieee_budget(2))
 
 
 def standardise(x: Box, dim: Any, eps: float) -> Box:
@@ -129,14 +130,14 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
     z = found.centred
     # c_i = x_i - mean = (n-1)/n x_i - (sum of the others)/n: its own entry enters once.
     average, own = mean(z, dim, keepdim=True), own_share(z, 1 / n)
-    upper = above(above(z.upper - average.lower, ONE) - own, ONE)
-    lower = below(below(z.lower - average.upper, ONE) + own, ONE)
+    upper = above(above(z.upper - average.lower, CORRECTLY_ROUNDED) - own, CORRECTLY_ROUNDED)
+    lower = below(below(z.lower - average.upper, CORRECTLY_ROUNDED) + own, CORRECTLY_ROUNDED)
     most = found.most.clamp(max=torch.finfo(found.most.dtype).max)  # an infinite one is a constant for autograd
-    smallest, largest = below(_square(found.least) / n, TWO), above(most.square() / n, TWO)
+    smallest, largest = below(_square(found.least) / n, TWO_OPERATIONS), above(most.square() / n, TWO_OPERATIONS)
     greatest = root_above(largest, eps)
 
     def least(end: Tensor) -> Tensor:
-        return root_below(torch.maximum(smallest, below(_square(end) / max(1, n - 1), TWO)), eps)
+        return root_below(torch.maximum(smallest, below(_square(end) / max(1, n - 1), TWO_OPERATIONS)), eps)
 
     return quotients(Box(lower, upper), least, lambda end: greatest, math.sqrt(max(0, n - 1)))
 
@@ -156,7 +157,7 @@ _CENTRED: dict[str, Any] = {
     "family": "normalization",
     "proven": True,
     "sharp": False,
-    "asks": True,
+    "torch_checks": True,
     "formula": r"w \frac{x - \bar x}{\sqrt{\mathrm{var} + \epsilon}} + b",
 }
 

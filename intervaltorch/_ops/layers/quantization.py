@@ -76,4 +76,4 @@ def _staircase(quantize: Callable, x: Box, scale: Any, zero_point: Any, quant_mi
     low, high = ((scale * (end - zero_point)).to(lower.dtype) for end in (quant_min - 1, quant_max + 1))
     # A gradient passes where torch passes one: the cut is outside the range.
     ends = (quantize(torch.minimum(torch.maximum(end, low), high)) for end in (lower, upper))
-    return widened(Box(*ends), rounding.arithmetic(0.5 * single))
+    return widened(Box(*ends), rounding.ieee_budget(0.5 * single))

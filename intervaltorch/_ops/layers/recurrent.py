@@ -23,7 +23,8 @@ from torch import Tensor
 
 from ... import _rounding as rounding
 from ..._records.registry import Box
-from ..._theorems.boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, untracked, upper_of
+from ..._rounding import untracked
+from ..._theorems.boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, upper_of
 from ..._theorems.families import rule
 from ..._theorems.operands import operand, widened
 from ..elementwise.activations import relu
@@ -96,7 +97,7 @@ def _between(z: Box, n: Box, h: Box) -> Box:
     with torch.no_grad():
         sizes = [torch.maximum(a.abs(), b.abs()) for a, b in zip(n, h, strict=True)]
         least, greatest = torch.minimum(n.lower, h.lower), torch.maximum(n.upper, h.upper)
-    box = widened(box, rounding.arithmetic(0.5, input=1.5, absolute=2), at=(sizes[0], sizes[1]))
+    box = widened(box, rounding.ieee_budget(0.5, input=1.5, absolute=2), at=(sizes[0], sizes[1]))
     return _within(box, least, greatest)
 
 

@@ -17,17 +17,16 @@ from torch import Tensor
 from ... import _rounding as rounding
 from ..._records.registry import Box
 from ..._rounding import Budget
-from ..._theorems.boxes import as_box
+from ..._theorems.boxes import absolute_range, as_box
 from ..._theorems.families import rule
+from ..._theorems.sums import above, below, size_of_reduction, sum_budget, sum_of_others
 from ..elementwise.arithmetic import div
-from ..reductions.moments import magnitudes, norm_budget, vector_norm
-from ..reductions.reductions import above, below, size_of_reduction, sum_budget
-from .normalization import TWO, check_eps, clipped, quotients, reshaped, root, root_above, root_below, scaled
-from .softmax import sum_of_others
+from ..reductions.moments import norm_budget, vector_norm
+from .normalization import TWO_OPERATIONS, check_eps, clipped, quotients, reshaped, root, root_above, root_below, scaled
 
 
 @rule("rms_norm", also=(F.rms_norm,), function=F.rms_norm, formula=r"w x / \sqrt{\overline{x^2} + \epsilon}",
-      family="normalization", proven=True, asks=True)  # fmt: skip
+      family="normalization", proven=True, torch_checks=True)  # fmt: skip
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Box:
     """The hull; within ±√n before the weight."""
     x = as_box(input)
@@ -35,7 +34,7 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     x = reshaped(x, *kept, math.prod(normalized_shape))
     n, eps = x.lower.shape[-1], torch.finfo(x.lower.dtype).eps if eps is None else eps
     check_eps(eps, _holds_zero(x, -1) if eps == 0 else None)
-    small, big = (sum_of_others(m.square(), -1) for m in magnitudes(x))
+    small, big = (sum_of_others(m.square(), -1) for m in absolute_range(x))
     known = _others_budget(n, small.dtype)
 
     def least(end: Tensor) -> Tensor:
@@ -56,7 +55,7 @@ def _holds_zero(x: Box, dim: Any) -> Tensor:
 def _others_budget(n: int, dtype: torch.dtype) -> Budget:
     """The error of a sum of squares made by `sum_of_others`, one more square and a division."""
     known = sum_budget(n + 2, dtype)
-    return rounding.arithmetic(2 * known.relative + 2, absolute=2 * known.absolute)
+    return rounding.ieee_budget(2 * known.relative + 2, absolute=2 * known.absolute)
 
 
 @rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)
@@ -68,7 +67,7 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
         floor = tuple(rounding.neighbour(eps, input.lower.dtype, towards) for towards in (-inf, inf))
         quotient = div(input, Box(norm.lower.clamp(min=floor[0]), norm.upper.clamp(min=floor[1])))
         return clipped(quotient.lower, quotient.upper, 1.0) if p > 0 else quotient
-    small, big = (sum_of_others(_power(m, p), dim) for m in magnitudes(input))
+    small, big = (sum_of_others(_power(m, p), dim) for m in absolute_range(input))
     n, dtype = size_of_reduction(input.lower, input.lower.sum(dim)), small.dtype
     known = _others_budget(n, dtype) if p in (1, 2) else norm_budget(p, 2 * n + 2, dtype)
 
@@ -76,7 +75,7 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
         powers = _power(end, p) + small
         if p in (1, 2):
             powers = torch.clamp(below(powers, known), min=0)
-            norm = below(root(powers, False), TWO) if p == 2 else powers
+            norm = below(root(powers, False), TWO_OPERATIONS) if p == 2 else powers
         else:
             norm = below(_power(powers.clamp(max=torch.finfo(dtype).max), 1 / p), known)
         # The norm is at least |x|, which also serves where powers underflow or overflow.
@@ -87,7 +86,7 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
         powers = _power(end, p) + big
         if p in (1, 2):
             powers = above(powers, known)
-            norm = above(root(powers, False), TWO) if p == 2 else powers
+            norm = above(root(powers, False), TWO_OPERATIONS) if p == 2 else powers
         else:
             norm = above(_power(powers, 1 / p), known)
         return norm.clamp(min=rounding.neighbour(eps, dtype, inf))

@@ -19,26 +19,11 @@ from torch import Tensor
 from ... import _rounding as rounding
 from ..._compat import anywhere, readable
 from ..._records.registry import Box
-from ..._rounding import Budget
-from ..._theorems.boxes import ordered, share, untracked
+from ..._rounding import Budget, untracked
+from ..._theorems.boxes import ordered, share
 from ..._theorems.families import rule
 from ...errors import DomainError
 from ..reductions.reductions import floating
-
-
-def sum_of_others(v: Tensor, dim: int) -> Tensor:
-    r"""Compute $\sum_{j \ne i} v_j$ for non-negative v, with a relative error of at most twice that of a sum.
-
-    Where i is not the largest entry, the others sum to at least $v_i$, so the total minus $v_i$ keeps half the total.
-    The largest entry's others are summed without it.
-    """
-    if not v.numel():
-        return v
-    largest = v.argmax(dim, keepdim=True)
-    rest = v.scatter(dim, largest, 0.0).sum(dim, keepdim=True)
-    others = v.sum(dim, keepdim=True) - v
-    # inf - inf: the largest entry, one of the others, is infinite.
-    return others.nan_to_num(nan=inf, posinf=inf).scatter(dim, largest, rest)
 
 
 def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:

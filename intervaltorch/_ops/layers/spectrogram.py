@@ -13,12 +13,18 @@ from ..._records.registry import Box
 from ..._theorems.boxes import as_box
 from ..._theorems.families import rule
 from ..._theorems.rectangles import parts, unchanged
+from ..._theorems.sums import bound_sum
 from ...errors import UnsupportedOpError
 from ..elementwise.arithmetic import div, mul
 from ..linear.fourier import complex_to_complex, complex_to_real, real_to_complex
-from ..reductions.reductions import summed
 
-_RECORD: dict[str, Any] = {"family": "fourier", "proven": True, "sharp": False, "complex": unchanged, "asks": True}
+_RECORD: dict[str, Any] = {
+    "family": "fourier",
+    "proven": True,
+    "sharp": False,
+    "complex": unchanged,
+    "torch_checks": True,
+}
 _STFT = r"\sum_m x_{t h + m} w_m e^{-2 \pi i k m / n}"
 
 
@@ -120,4 +126,4 @@ def _overlapped(frames: Box, n_fft: int, hop: int, count: int) -> Box:
     def add(t: Tensor) -> Tensor:
         return F.fold(t.transpose(1, 2), size, (1, n_fft), stride=(1, hop)).flatten(1)
 
-    return summed(add, frames, -(-n_fft // hop))
+    return bound_sum(add, frames, -(-n_fft // hop))

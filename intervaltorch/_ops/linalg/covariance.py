@@ -14,17 +14,19 @@ import torch
 from torch import Tensor
 
 from ..._records.registry import Box
+from ..._rounding import CORRECTLY_ROUNDED
 from ..._theorems.boxes import as_box, both, intersect
 from ..._theorems.families import rule
 from ..._theorems.rectangles import join, parts
+from ..._theorems.sums import above, below
 from ...errors import DomainError
 from ..elementwise.arithmetic import add, div, mul, sub
 from ..layers.normalization import own_share, standardise
 from ..linear.products import matmul
 from ..reductions.moments import std, var
-from ..reductions.reductions import ONE, above, below, floating, mean, sum_
+from ..reductions.reductions import floating, mean, sum_
 
-_RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False, "asks": True}
+_RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False, "torch_checks": True}
 
 
 def _of_complex_rows(rule: Any) -> Any:
@@ -65,7 +67,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
 def _covariances(x: Box, n: int, correction: int) -> Box:
     z = sub(x, _middle(x))
-    share = below(z.lower.new_tensor(1 / n), ONE)
+    share = below(z.lower.new_tensor(1 / n), CORRECTLY_ROUNDED)
     product = matmul(_once(z, mean(z, -1, keepdim=True), share), both(torch.t, z))
     result = div(intersect(product, both(torch.t, product)), n - correction)
     spread = std(x, -1, correction=correction).upper
@@ -77,7 +79,7 @@ def _cauchy_schwarz(spread: Tensor) -> Box:
     """No covariance exceeds the product of both deviations; of one that is not bounded nothing is known."""
     known = spread.isfinite()
     finite = torch.where(known, spread, 0.0)
-    most = torch.where(known[:, None] & known, above(finite[:, None] * finite, ONE), inf)
+    most = torch.where(known[:, None] & known, above(finite[:, None] * finite, CORRECTLY_ROUNDED), inf)
     return Box(-most, most)
 
 
@@ -90,7 +92,8 @@ def _once(z: Box, average: Box, share: Tensor) -> Box:
     """Deviations from a mean in which each entry has at least this share: it occurs in both, and is counted once."""
     own = own_share(z, share)
     return Box(
-        below(below(z.lower - average.upper, ONE) + own, ONE), above(above(z.upper - average.lower, ONE) - own, ONE)
+        below(below(z.lower - average.upper, CORRECTLY_ROUNDED) + own, CORRECTLY_ROUNDED),
+        above(above(z.upper - average.lower, CORRECTLY_ROUNDED) - own, CORRECTLY_ROUNDED),
     )
 
 
@@ -127,7 +130,7 @@ def _by_deviations(_: Any) -> Any:
         covariances = both(torch.atleast_2d, _of_complex_rows(cov)(input, correction=0))
         real, imaginary = parts(covariances)
         deviation = both(torch.sqrt, both(lambda t: t.diagonal().clamp(min=0), real))
-        deviation = Box(below(deviation.lower, ONE), above(deviation.upper, ONE))
+        deviation = Box(below(deviation.lower, CORRECTLY_ROUNDED), above(deviation.upper, CORRECTLY_ROUNDED))
         scales = mul(both(lambda s: s[:, None], deviation), deviation)
         known = (deviation.lower > 0) & deviation.upper.isfinite()
         known = known[:, None] & known
@@ -166,4 +169,4 @@ def corrcoef(input: Any) -> Box:
 def _root_of(n: int, like: Tensor) -> tuple[Tensor, Tensor]:
     """Bounds of the square root of n in the dtype of a tensor."""
     root = like.new_tensor(sqrt(n))
-    return below(root, ONE), above(root, ONE)
+    return below(root, CORRECTLY_ROUNDED), above(root, CORRECTLY_ROUNDED)

@@ -20,6 +20,7 @@ from torch import Tensor
 from ..._records.registry import Box
 from ..._theorems.boxes import as_box, both, intersect
 from ..._theorems.families import rule
+from ..._theorems.sums import in_double
 from ..._theorems.undecided import Undecided
 from ...errors import DomainError
 from ..elementwise.arithmetic import absolute, add, div, mul, sub
@@ -27,9 +28,9 @@ from ..elementwise.elementary import log
 from ..linear.products import matmul
 from ..reductions.moments import vector_norm
 from ..reductions.reductions import prod, sum_
-from .solving import double, narrowed
+from .solving import narrowed
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "asks": True}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "torch_checks": True}
 _TYPES: Any = torch.return_types
 _FEW = 4
 """Up to this size all minors are computed."""
@@ -38,7 +39,7 @@ _FEW = 4
 @rule("det", torch.linalg.det, formula=r"\det A", **_RECORD)
 def det(input: Box) -> Box:
     """The hull of 2 x 2 matrices; for others close to it where the box is narrow, and always finite."""
-    return narrowed(_determinant(double(input)), input.lower.dtype)
+    return narrowed(_determinant(in_double(as_box(input))), input.lower.dtype)
 
 
 def _determinant(a: Box) -> Box:
@@ -149,7 +150,7 @@ def slogdet(A: Box) -> Any:
 
 
 def _signed_log(a: Box) -> tuple[Box, Box]:
-    wide = double(a)
+    wide = in_double(as_box(a))
     value = _determinant(wide)
     size = _log_of_size(value)
     if a.lower.shape[-1] > 2:  # a product may overflow where the sum of logarithms does not

@@ -16,7 +16,7 @@ from ..reductions.moments import vector_norm
 from ..reductions.reductions import sum_
 from ..shapes.structural import _convert
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "asks": True}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "torch_checks": True}
 
 
 @rule("pdist", "_pdist_forward", formula=r"\|x_i - x_j\|_p", functional=True, **_RECORD)

@@ -19,8 +19,10 @@ import torch
 from torch import Tensor
 
 from ..._records.registry import Box
-from ..._theorems.boxes import as_box, both, untracked
+from ..._rounding import untracked
+from ..._theorems.boxes import as_box, both, magnitude
 from ..._theorems.families import rule
+from ..._theorems.sums import in_double
 from ..._theorems.undecided import Undecided
 from ...errors import DomainError
 from ..elementwise.arithmetic import add, div, mul, square, sub
@@ -29,18 +31,8 @@ from ..linear.products import matmul
 from ..reductions.reductions import sum_
 from ..shapes.structural import _convert
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "asks": True}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "torch_checks": True}
 _TYPES: Any = torch.return_types
-
-
-def magnitude(x: Box) -> Tensor:
-    """The largest absolute value in each entry."""
-    return torch.maximum(-x.lower, x.upper)
-
-
-def double(x: Any) -> Box:
-    """A box or tensor in float64."""
-    return both(torch.Tensor.double, as_box(x))
 
 
 def narrowed(x: Box, dtype: torch.dtype) -> Box:
@@ -106,7 +98,7 @@ def _largest(a: Box, delta: Tensor, identity: Tensor, right: Tensor) -> Tensor:
 @rule(torch.inverse, torch.linalg.inv, torch.Tensor.inverse, torch.ops.aten.inverse, formula=r"A^{-1}", **_RECORD)
 def inv(A: Box) -> Box:
     """The hull up to second order in the radius; refused where regularity cannot be shown."""
-    return narrowed(solved(double(A), None), A.lower.dtype)
+    return narrowed(solved(in_double(as_box(A)), None), A.lower.dtype)
 
 
 @rule(torch.linalg.inv_ex, torch.ops.aten.linalg_inv_ex, formula=r"A^{-1}", **_RECORD)
@@ -128,7 +120,7 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Box:
     right = both(lambda t: t.unsqueeze(-1), b) if vector else b
     if not left:
         a, right = transposed(a), right if vector else transposed(right)
-    x = narrowed(solved(double(a), double(right)), b.lower.dtype)
+    x = narrowed(solved(in_double(as_box(a)), in_double(as_box(right))), b.lower.dtype)
     if vector:
         return both(lambda t: t.squeeze(-1), x)
     return x if left else transposed(x)
@@ -203,7 +195,7 @@ def cholesky(input: Box, *, upper: bool = False) -> Box:
     Raises:
         DomainError: if a matrix of the box is not positive definite, or this cannot be excluded.
     """
-    a = transposed(double(input)) if upper else double(input)  # torch reads one triangle
+    a = transposed(in_double(as_box(input))) if upper else in_double(as_box(input))  # torch reads one triangle
     columns: list[Box] = []
     for j in range(a.lower.shape[-1]):
         rest = both(lambda t: t[..., j:, j], a)  # noqa: B023

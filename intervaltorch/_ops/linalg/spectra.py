@@ -22,16 +22,18 @@ from torch import Tensor
 
 from ... import _rounding as rounding
 from ..._records.registry import Box
-from ..._theorems.boxes import as_box, both, untracked
+from ..._rounding import untracked
+from ..._theorems.boxes import as_box, both
 from ..._theorems.families import rule
+from ..._theorems.sums import in_double
 from ..._theorems.undecided import Undecided
 from ..elementwise.arithmetic import add, div, mul, sub
 from ..elementwise.elementary import exp
 from ..linear.products import matmul
 from ..reductions.moments import vector_norm
-from .solving import double, narrowed, transposed
+from .solving import narrowed, transposed
 
-_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "asks": True}
+_RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "torch_checks": True}
 
 # --- eigenvalues ------------------------------------------------------------------------------------------------------
 
@@ -89,7 +91,7 @@ def _frobenius(x: Box) -> Box:
 @rule(torch.linalg.eigvalsh, formula=r"\lambda_i(A)", **_RECORD)
 def eigvalsh(A: Box, UPLO: str = "L") -> Box:
     """Weyl's bound, twice the norm of the radius wide: the hull where all entries vary alike."""
-    return narrowed(_eigenvalues(_symmetric(double(A), UPLO.upper() == "U")), A.lower.dtype)
+    return narrowed(_eigenvalues(_symmetric(in_double(as_box(A)), UPLO.upper() == "U")), A.lower.dtype)
 
 
 @rule(torch.ops.aten._linalg_eigh, formula=r"\lambda_i(A)", **_RECORD)
@@ -104,7 +106,7 @@ def eigh_kernel(A: Box, UPLO: str = "L", compute_v: bool = True) -> Any:
 @rule(torch.linalg.svdvals, formula=r"\sigma_i(A)", **_RECORD)
 def svdvals(A: Box, *, driver: str | None = None) -> Box:
     """Weyl's bound, twice the norm of the radius wide or less."""
-    a = double(A)
+    a = in_double(as_box(A))
     m, n = a.lower.shape[-2:]
     corner = a.lower.new_zeros(*a.lower.shape[:-2], m, m), a.lower.new_zeros(*a.lower.shape[:-2], n, n)
 
@@ -147,7 +149,7 @@ def matrix_exp(input: Box) -> Box:
 
     First the diagonal is shifted to begin at 0, as $e^A = e^\mu e^{A - \mu}$: the hull if A is non-negative elsewhere.
     """
-    a = double(input)
+    a = in_double(as_box(input))
     if a.lower.numel() == 0:
         return both(torch.matrix_exp, input)
     identity = torch.eye(a.lower.shape[-1], dtype=a.lower.dtype, device=a.lower.device)

@@ -23,9 +23,11 @@ from torch import Tensor
 
 from ... import _rounding as rounding
 from ..._records.registry import Box
-from ..._theorems.boxes import as_box, untracked
+from ..._rounding import untracked
+from ..._theorems.boxes import as_box
 from ..._theorems.families import rule
 from ..._theorems.signs import keep_signs
+from ..._theorems.sums import finite, in_double
 from ..elementwise.arithmetic import add, mul
 
 inf = math.inf
@@ -143,23 +145,6 @@ def _unless_point(x: Box) -> Any:
     return x.lower if x.lower is x.upper else x
 
 
-def in_double(x: Any) -> Any:
-    """A box or tensor in float64; anything else as it is."""
-    if isinstance(x, Box):
-        return Box(x.lower.double(), x.upper.double())
-    return x.double() if isinstance(x, Tensor) and x.is_floating_point() else x
-
-
-def finite(lower: Tensor, upper: Tensor) -> Box:
-    """Give up on entries whose computation overflowed: their bounds become -inf and inf.
-
-    The bounds are fresh results of a sum that autograd does not keep, so changing them in place is safe and free.
-    """
-    untracked(lower).nan_to_num_(-inf, -inf, -inf)
-    untracked(upper).nan_to_num_(inf, inf, inf)
-    return Box(lower, upper)
-
-
 def _dtype(x: Any) -> torch.dtype:
     return (x.lower if isinstance(x, Box) else x).dtype
 
@@ -216,7 +201,7 @@ def corner_product(x: Box, y: Box) -> Box:
     return affine(lambda t, w, _: (t * w).sum(dim), products, one, None, products.lower.shape[dim])
 
 
-def few(x: Any, y: Any, count: int = 1) -> bool:
+def small_boxes(x: Any, y: Any, count: int = 1) -> bool:
     """Whether two factors are boxes, and small enough to be multiplied by corners."""
     both = isinstance(x, Box) and isinstance(y, Box)
     return both and max(x.lower.numel(), y.lower.numel()) <= _SMALL and 0 < count <= _SMALL
@@ -225,13 +210,15 @@ def few(x: Any, y: Any, count: int = 1) -> bool:
 # --- layers -----------------------------------------------------------------------------------------------------------
 
 
-LOOSE: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
+AFFINE_RECORD: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
 
 
-@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **LOOSE)
+@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **AFFINE_RECORD)
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
     """The hull if input or weight is fixed, or both are small; else at most 1.18 times as wide."""
-    if few(input, weight) and few(input, weight, _linear_size(input, weight, bias) * size_of(input, -1)):
+    if small_boxes(input, weight) and small_boxes(
+        input, weight, _linear_size(input, weight, bias) * size_of(input, -1)
+    ):
         y = corner_product(input, mapped(lambda w: w.t() if w.ndim == 2 else w, weight))
         return y if bias is None else add(y, bias)
     return affine(F.linear, input, weight, bias, size_of(weight, -1))
@@ -267,7 +254,7 @@ def _register_convolutions() -> None:
                 """The hull if input or weight is fixed; else at most 1.18 times as wide."""
                 return _convolution(_function, input, weight, bias, _transposed, *args, **kwargs)
 
-            rule(name, formula=r"W * x + b", functional=True, **LOOSE)(enclose)
+            rule(name, formula=r"W * x + b", functional=True, **AFFINE_RECORD)(enclose)
 
 
 _register_convolutions()
@@ -289,7 +276,7 @@ def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Box:
     torch.ops.aten.convolution,
     torch.ops.aten._convolution,
     formula=r"W * x + b",
-    **LOOSE,
+    **AFFINE_RECORD,
 )
 def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,

@@ -24,10 +24,10 @@ from ... import _rounding as rounding
 from ..._records.registry import Box, spellings
 from ..._theorems.boxes import both
 from ..._theorems.families import rule, structural
+from ..._theorems.operands import operand
 from ..._theorems.rectangles import unchanged
+from ..._theorems.sums import finite
 from ...errors import UnsupportedOpError
-from ..elementwise.arithmetic import operand
-from .affine import finite
 
 # --- padding ------------------------------------------------------------------------------------------------
 
@@ -167,7 +167,13 @@ _register_cubic("_upsample_bicubic2d_aa")
 
 
 @rule(
-    "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True, asks=True
+    "grid_sampler",
+    "grid_sampler_2d",
+    "grid_sampler_3d",
+    formula="W x",
+    family="interpolation",
+    proven=True,
+    torch_checks=True,
 )
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Box:
     """Samples at fixed places: non-negative weights, so the hull. Places that are intervals are refused."""

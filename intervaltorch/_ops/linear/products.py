@@ -16,13 +16,13 @@ from ..._theorems.families import rule
 from ..._theorems.rectangles import bilinear as complex_bilinear
 from ..._theorems.rectangles import conjugate, matrix_product
 from ..elementwise.arithmetic import add, mul
-from .affine import LOOSE, affine, corner_product, few, mapped, size_of
+from .affine import AFFINE_RECORD, affine, corner_product, mapped, size_of, small_boxes
 
 
 def _matrix_product(function: Any, input: Any, other: Any) -> Box:
-    if few(input, other) and (function is not torch.inner or other.lower.ndim == 1):
+    if small_boxes(input, other) and (function is not torch.inner or other.lower.ndim == 1):
         count = function(input.lower, other.lower).numel() * size_of(input, -1)  # the product also checks the shapes
-        if few(input, other, count):
+        if small_boxes(input, other, count):
             return corner_product(input, other)
     return affine(lambda a, b, _: function(a, b), input, other, None, size_of(input, -1))
 
@@ -66,14 +66,23 @@ def mv(input: Any, vec: Any) -> Box:
     return _matrix_product(torch.mv, input, vec)
 
 
-@rule("dot", "inner", formula=r"x^\top y", family="affine", proven=True, sharp=False, complex=matrix_product, asks=True)
+@rule(
+    "dot",
+    "inner",
+    formula=r"x^\top y",
+    family="affine",
+    proven=True,
+    sharp=False,
+    complex=matrix_product,
+    torch_checks=True,
+)
 def dot(input: Any, other: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.inner, input, other)
 
 
 @rule(
-    "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False, asks=True,
+    "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False, torch_checks=True,
     complex=lambda _: lambda input, other: matrix_product(dot)(conjugate(input), other),
 )  # fmt: skip
 def vdot(input: Any, other: Any) -> Box:
@@ -81,7 +90,7 @@ def vdot(input: Any, other: Any) -> Box:
     return dot(input, other)
 
 
-@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=complex_bilinear, asks=True)
+@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=complex_bilinear, torch_checks=True)
 def outer(input: Any, vec2: Any) -> Box:
     """The hull of each product."""
     return mul(mapped(lambda x: x.unsqueeze(-1), input), mapped(lambda y: y.unsqueeze(-2), vec2))
@@ -97,19 +106,21 @@ def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
     return add(start, scaled)
 
 
-@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, asks=True)
+@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, torch_checks=True)
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mm, mat1, mat2), beta, alpha)
 
 
-@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, asks=True)
+@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, torch_checks=True)
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.bmm, batch1, batch2), beta, alpha)
 
 
-@rule("addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False, asks=True)
+@rule(
+    "addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False, torch_checks=True
+)
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """A sum over the batch: the product of the batch laid out along the inner dimension."""
     left = mapped(lambda a: a.transpose(0, 1).flatten(1), batch1)
@@ -117,19 +128,19 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
 
 
-@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False, asks=True)
+@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False, torch_checks=True)
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mv, mat, vec), beta, alpha)
 
 
-@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True, asks=True)
+@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True, torch_checks=True)
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull of each product."""
     return _sum_with(input, outer(vec1, vec2), beta, alpha)
 
 
-@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", asks=True, **LOOSE)
+@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", torch_checks=True, **AFFINE_RECORD)
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
     """The hull if only one of both inputs and the weight varies; else the entries of an input occur repeatedly.
 

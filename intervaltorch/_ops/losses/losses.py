@@ -16,12 +16,12 @@ from ... import _rounding as rounding
 from ..._compat import anywhere
 from ..._records.registry import Box
 from ..._rounding import Budget
-from ..._theorems.boxes import as_box, both, check_domain, hull
+from ..._theorems.boxes import absolute_range, as_box, both, check_domain, hull
 from ..._theorems.families import rule
 from ..._theorems.operands import rounded
 from ...errors import UnsupportedOpError
 from ..elementwise.arithmetic import add, div, mul, sub
-from ..reductions.moments import magnitudes, vector_norm
+from ..reductions.moments import vector_norm
 from ..reductions.reductions import mean, sum_
 
 _NONE, _MEAN, _SUM = 0, 1, 2  # how ATen numbers the reductions
@@ -36,9 +36,9 @@ def _reduced(loss: Box, reduction: int) -> Any:
 
 def _of_distance(function: Any, input: Any, target: Any, reduction: int, *args: Any) -> Any:
     """A loss that increases with |input - target|."""
-    ends = magnitudes(sub(as_box(input), target))
+    ends = absolute_range(sub(as_box(input), target))
     lower, upper = (function(end, torch.zeros_like(end), *args, reduction="none") for end in ends)
-    return _reduced(rounded(lower, upper, rounding.arithmetic(3), (0.0, inf)), reduction)
+    return _reduced(rounded(lower, upper, rounding.ieee_budget(3), (0.0, inf)), reduction)
 
 
 @rule("smooth_l1_loss", formula=r"\ell_\beta(|x - y|)", family="loss", proven=True, function=F.smooth_l1_loss)
@@ -49,7 +49,7 @@ def smooth_l1_loss(input: Any, target: Any, reduction: int = _MEAN, beta: float 
     )
 
 
-@rule("huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss, asks=True)
+@rule("huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss, torch_checks=True)
 def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1.0) -> Any:
     """Increasing in the distance: the hull."""
     return _of_distance(
@@ -57,7 +57,7 @@ def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1
     )
 
 
-@rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True, asks=True)
+@rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True, torch_checks=True)
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
     """The hull: the norms of all differences."""
     first, second = as_box(x1), as_box(x2)

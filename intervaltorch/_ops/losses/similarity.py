@@ -20,7 +20,7 @@ from ..reductions.reductions import sum_
 
 @rule(
     "cosine_similarity", formula=r"\frac{x^\top y}{\max(\|x\|, \epsilon) \max(\|y\|, \epsilon)}", functional=True,
-    family="normalization", proven=True, sharp=False, asks=True,
+    family="normalization", proven=True, sharp=False, torch_checks=True,
 )  # fmt: skip
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Box:
     r"""Within [-1, 1]; the norms and the entries in the product are bounded apart.

@@ -11,15 +11,15 @@ from ... import _rounding as rounding
 from ..._records.registry import Box
 from ..._theorems.boxes import as_box, both
 from ..._theorems.families import rule
+from ..._theorems.sums import bound_sum
 from ..._theorems.undecided import Undecided
 from ...errors import UnsupportedOpError
 from ..elementwise.arithmetic import mul
-from .reductions import summed
 
 # --- embedding_bag ----------------------------------------------------------------------------------------------------
 
 
-@rule(torch.embedding_bag, formula=r"\bigoplus_{i \in B} w_i", family="indexing", proven=True, asks=True)
+@rule(torch.embedding_bag, formula=r"\bigoplus_{i \in B} w_i", family="indexing", proven=True, torch_checks=True)
 def embedding_bag(
     weight: Any, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
     sparse: bool = False, per_sample_weights: Any = None, include_last_offset: bool = False,
@@ -42,7 +42,7 @@ def embedding_bag(
         values = both(lambda t: lookup(t)[0], table)
         return values, bags, sizes, places if chosen else Undecided(places, "embedding_bag")
     if per_sample_weights is None:
-        return summed(lambda t: lookup(t)[0], table, longest), bags, sizes, places
+        return bound_sum(lambda t: lookup(t)[0], table, longest), bags, sizes, places
     owner = torch.repeat_interleave(lengths)
     factors = both(lambda t: t.unsqueeze(-1), as_box(per_sample_weights))
     rows = mul(both(lambda t: t[indices], table), factors)
@@ -50,7 +50,7 @@ def embedding_bag(
         padding = (indices == padding_idx % len(table.lower)).unsqueeze(-1)
         rows = both(lambda t: t.masked_fill(padding, 0.0), rows)
     empty = rows.lower.new_zeros(len(lengths), table.lower.shape[1])
-    return summed(lambda t: empty.index_add(0, owner, t), rows, longest), bags, sizes, places
+    return bound_sum(lambda t: empty.index_add(0, owner, t), rows, longest), bags, sizes, places
 
 
 def _lengths(offsets: Tensor, count: int, include_last_offset: bool) -> Tensor:
@@ -71,7 +71,7 @@ def _lengths(offsets: Tensor, count: int, include_last_offset: bool) -> Tensor:
 # --- places in a sorted sequence --------------------------------------------------------------------------------------
 
 
-@rule("searchsorted", formula=r"\#\{i : s_i < x\}", family="sorting", proven=True, asks=True)
+@rule("searchsorted", formula=r"\#\{i : s_i < x\}", family="sorting", proven=True, torch_checks=True)
 def searchsorted(sorted_sequence: Any, input: Any, **options: Any) -> Any:
     """Increasing in x, decreasing in the sequence: a plain index where both ends agree, else one that is undecided."""
     s, x = as_box(sorted_sequence), as_box(input)

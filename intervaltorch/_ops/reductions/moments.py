@@ -13,21 +13,16 @@ from torch import Tensor
 
 from ... import _rounding as rounding
 from ..._records.registry import Box
-from ..._rounding import EXACT, Budget
-from ..._theorems.boxes import ordered
+from ..._rounding import CORRECTLY_ROUNDED, EXACT, Budget
+from ..._theorems.boxes import absolute_range, ordered
 from ..._theorems.families import rule
+from ..._theorems.sums import above, below, size_of_reduction, sum_budget
 from ...errors import DomainError
-from .reductions import ONE, above, below, floating, mean, size_of_reduction, sum_budget
+from .reductions import floating, mean
 
 Dims = Any  # None, int, or tuple of int
 
 # --- norms ------------------------------------------------------------------------------------------------------------
-
-
-def magnitudes(x: Box) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest |x| in each entry."""
-    least = torch.maximum(x.lower, -x.upper)
-    return least.clamp(min=0), torch.maximum(-x.lower, x.upper)
 
 
 def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
@@ -43,8 +38,8 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     if ord == 1:
         return known
     if ord == 2:  # half the error of the sum, at most nu/2 or so, and the root's own u are less than known: 2(n + 1) u
-        return rounding.arithmetic(known.relative, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
-    rounding.claim("vector_norm of this order", None)
+        return rounding.ieee_budget(known.relative, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
+    rounding.stated_or_guessed("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
     absolute = (n * info.tiny) ** min(1.0, 1 / ord) / info.tiny if ord > 0 else 4
     return Budget(relative=(known.relative + 16) * share + 18, absolute=absolute)
@@ -59,7 +54,7 @@ def vector_norm(
 ) -> Any:  # fmt: skip
     """Increasing in every |x|, for every order: the hull. Its rounding is proven for p = 0, 1, 2 and infinity."""
     x = floating(x, dtype, "norm")
-    least, most = magnitudes(x)
+    least, most = absolute_range(x)
     lower, upper = (_norm(end, ord, dim, keepdim) for end in (least, most))
     if least.numel() and ord >= 1:
         # Powers may overflow where the norm does not; it is at least the largest entry.
@@ -122,7 +117,7 @@ def deviations(x: Box, dim: Dims, exact: bool = True) -> Deviations:
     """
     middle = _best_centre(x, dim) if exact else _middle(x, dim)
     n = size_of_reduction(x.lower, middle)
-    z = Box(below(x.lower - middle, ONE), above(x.upper - middle, ONE))
+    z = Box(below(x.lower - middle, CORRECTLY_ROUNDED), above(x.upper - middle, CORRECTLY_ROUNDED))
     most = torch.linalg.vector_norm(torch.maximum(-z.lower, z.upper), 2, dim, keepdim=True)
     most = above(most, norm_budget(2, n, most.dtype)) if n > 1 else torch.zeros_like(most)
     return Deviations(z, n, *ordered(_least_deviation(z, dim, n, 6 if exact else 2), most))
@@ -172,7 +167,7 @@ def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
     if rounding.outward():
         reach = rounding.down(reach, _reach_error(z, direction, dim, n))
     # Infinite ends and directions give infinite or no numbers, which say nothing.
-    least = below((reach / length).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), ONE)
+    least = below((reach / length).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), CORRECTLY_ROUNDED)
     return torch.clamp(least, min=0)
 
 
@@ -235,7 +230,7 @@ def _spread(name: str, x: Any, dim: Dims, keepdim: bool, correction: float) -> B
             "reduce more values, or pass correction=0 (unbiased=False)",
         )
     scale = math.sqrt(degrees)
-    lower, upper = below(found.least / scale, ONE), above(found.most / scale, ONE)
+    lower, upper = below(found.least / scale, CORRECTLY_ROUNDED), above(found.most / scale, CORRECTLY_ROUNDED)
     lower = torch.clamp(lower, min=0)
     if keepdim:
         return Box(lower, upper)
@@ -283,7 +278,7 @@ def var(
     dim, correction = _arguments(dim, unbiased, correction)
     low, high = _spread("var", input, dim, keepdim, correction)
     high = high.clamp(max=torch.finfo(high.dtype).max)  # whose square is infinite, as a constant for autograd
-    return Box(torch.clamp(below(low * low, ONE), min=0), above(high * high, ONE))
+    return Box(torch.clamp(below(low * low, CORRECTLY_ROUNDED), min=0), above(high * high, CORRECTLY_ROUNDED))
 
 
 @rule("var_mean", formula=r"(\mathrm{var}\, x, \bar x)", family="reduction", proven=True, sharp=False)

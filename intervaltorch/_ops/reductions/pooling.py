@@ -8,53 +8,21 @@ the mean of |x| (Higham 2002, section 4.2), whatever the order of summation.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ... import _rounding as rounding
 from ..._compat import anywhere, readable
 from ..._records.registry import Box, spellings
 from ..._rounding import EXACT
 from ..._theorems.families import rule, structural
-from ..._theorems.signs import keep_sign
+from ..._theorems.sums import bound_weighted_sum
 from ..._theorems.undecided import Undecided
-from ..linear.affine import finite, in_double
-from .reductions import sum_growth
 
 # --- means --------------------------------------------------------------------------------------------------
-
-
-def summed(function: Callable[..., Tensor], low: tuple, high: tuple, terms: int | Callable[[], int]) -> Box:
-    """Bound `function`, a weighted sum of entries of its arguments whose weights are non-negative and exact.
-
-    Args:
-        function: called with plain tensors; autograd must not keep its result.
-        low: arguments that give the lower bounds.
-        high: arguments that give the upper bounds.
-        terms: how many entries are summed to one at the most; only asked in outward mode.
-    """
-    dtype = low[0].dtype
-    if rounding.accumulating(dtype):
-        wide = summed(function, tuple(map(in_double, low)), tuple(map(in_double, high)), terms)
-        return Box(*rounding.cast(wide.lower, wide.upper, dtype))
-    lower, upper = function(*low), function(*high)
-    if rounding.outward():
-        info = torch.finfo(lower.dtype)
-        count = terms if isinstance(terms, int) else terms()
-        factor = sum_growth(count, lower.dtype)
-        with torch.no_grad():
-            low_error, high_error = (
-                function(*[x.abs() for x in ends]).mul_(factor).add_(4 * info.tiny) for ends in (low, high)
-            )
-        sums = lower.detach(), upper.detach()
-        lower, upper = lower - low_error, upper + high_error
-        keep_sign(function, low, (sums[0] >= 0) & (lower.detach() < 0), lower, torch.lt)
-        keep_sign(function, high, (sums[1] <= 0) & (upper.detach() > 0), upper, torch.gt)
-    return finite(lower, upper)
 
 
 def _tuple(value: Any, dims: int) -> tuple[int, ...]:
@@ -82,7 +50,7 @@ def _register_average(dims: int) -> None:
         def pool(x: Tensor) -> Tensor:
             return function(x, kernel_size, _stride(stride), padding, ceil_mode, count_include_pad, **divisor)
 
-        pooled = summed(pool, (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, dims)))
+        pooled = bound_weighted_sum(pool, (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, dims)))
         return Box(-pooled.upper, -pooled.lower) if flip else pooled
 
     rule(f"avg_pool{dims}d", formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(enclose)
@@ -97,7 +65,7 @@ def _register_adaptive_average(dims: int) -> None:
         shape = input.lower.shape[-dims:]
         outputs = [size or n for size, n in zip(_tuple(output_size or (None,), dims), shape, strict=True)]
         terms = math.prod(math.ceil(n / size) + 1 for n, size in zip(shape, outputs, strict=True))
-        return summed(lambda x: function(x, output_size), (input.lower,), (input.upper,), terms)
+        return bound_weighted_sum(lambda x: function(x, output_size), (input.lower,), (input.upper,), terms)
 
     names = [name] if dims == 1 else [name, f"_{name}"]
     rule(*names, formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(enclose)
@@ -108,7 +76,9 @@ def col2im(input: Box, output_size: Any, kernel_size: Any, dilation: Any, paddin
     """Sums of overlapping patches, `torch.nn.functional.fold`: increasing in every entry."""
     parameters = (output_size, kernel_size, dilation, padding, stride)
     function: Any = F.fold
-    return summed(lambda x: function(x, *parameters), (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, 2)))
+    return bound_weighted_sum(
+        lambda x: function(x, *parameters), (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, 2))
+    )
 
 
 # --- greatest values ----------------------------------------------------------------------------------------

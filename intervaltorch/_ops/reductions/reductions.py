@@ -7,98 +7,23 @@ Stability of Numerical Algorithms*, eq. 4.4).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from math import inf
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ... import _rounding as rounding
 from ..._compat import anywhere
 from ..._records.registry import Box
-from ..._rounding import EXACT, Budget
+from ..._rounding import EXACT
 from ..._theorems.boxes import both, ordered
 from ..._theorems.families import increasing, rule
 from ..._theorems.rectangles import componentwise
+from ..._theorems.sums import above, below, bound_sum, size_of_reduction
 from ...errors import DomainError, UndecidedError
 from ..elementwise.arithmetic import mul
-from ..linear.affine import finite, in_double
 from ..shapes.structural import _convert
 
-# --- directed rounding of computed values -----------------------------------------------------------------------------
-
-
-def below(y: Tensor, budget: Budget) -> Tensor:
-    """A lower bound of the real value of a computed `y` that errs by at most `budget`; `y` itself in nearest mode."""
-    if not rounding.outward():
-        return y
-    budget = rounding.stated(budget, y)
-    # An overflow says that the real value exceeds the largest number, up to the same relative error; NaN says nothing.
-    overflow = (budget.relative + 8) * torch.finfo(y.dtype).eps
-    return rounding.down(y, rounding.slack(y, budget), overflow)
-
-
-def above(y: Tensor, budget: Budget) -> Tensor:
-    """An upper bound of the real value of a computed `y`; the mirror image of `below`."""
-    return -below(-y, budget) if rounding.outward() else y
-
-
-ONE = rounding.CORRECTLY_ROUNDED
-"""One operation of IEEE 754."""
-
-
-def sum_budget(n: int, dtype: torch.dtype) -> Budget:
-    """The error of a sum of n non-negative terms, each of them rounded once."""
-    if not rounding.outward():
-        return EXACT
-    # Relative to the computed sum it is at most γ(n)/(1 - γ(n)) = nu/(1 - 2nu) = γ(2n)/2; twice that is claimed.
-    return rounding.arithmetic(rounding.gamma(2 * (n + 1), dtype) / torch.finfo(dtype).eps, absolute=n)
-
-
-def size_of_reduction(input: Tensor, reduced: Tensor) -> int:
-    """How many entries are reduced to one; 1 where there is none to be reduced to, as in an empty batch."""
-    return input.numel() // reduced.numel() if reduced.numel() else 1
-
-
 # --- sums -------------------------------------------------------------------------------------------------------------
-
-
-def sum_growth(n: int, dtype: torch.dtype) -> float:
-    r"""The error of a sum or mean of n entries and of its rounding to a bound, relative to the computed sum of sizes.
-
-    The n - 1 sums and the two roundings of a division err by $\gamma_{n+1}$ of the real sum of sizes, the bound by u
-    more. That real sum exceeds the computed one by a factor $1/(1 - \gamma_{n+1})$ at most. Three more roundings are
-    left for the arithmetic of the error itself.
-    """
-    growth = rounding.gamma(n + 5, dtype)
-    return growth / (1 - growth)
-
-
-def summed(function: Callable[[Tensor], Tensor], x: Box, terms: int) -> Box:
-    """Bound a linear function that adds up to `terms` entries, all with the same non-negative weight."""
-    dtype = x.lower.dtype
-    if rounding.accumulating(dtype):
-        wide = summed(function, in_double(x), terms)
-        return Box(*rounding.cast(wide.lower, wide.upper, dtype))
-    lower, upper = finite(function(x.lower), function(x.upper))
-    if rounding.outward():
-        growth = sum_growth(terms, lower.dtype)
-        upper = -_sum_below(function, -x.upper, -upper, growth)
-        lower = _sum_below(function, x.lower, lower, growth)
-    return Box(lower, upper)
-
-
-def _sum_below(function: Callable[[Tensor], Tensor], x: Tensor, total: Tensor, growth: float) -> Tensor:
-    """Move a computed sum down by its error; a sum of non-negative terms stays non-negative."""
-    info = torch.finfo(total.dtype)
-    with torch.no_grad():
-        error = function(x.abs()) * growth + 4 * info.tiny
-        # Ones are counted, because a mean of the negative terms themselves may underflow to zero.
-        least = torch.where(function((x < 0).to(x.dtype)) == 0, 0.0, -inf)
-    lower = rounding.down(total, error)
-    lower.detach().copy_(torch.maximum(lower.detach(), least))
-    return lower
 
 
 def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") -> Any:
@@ -121,7 +46,7 @@ def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     if not isinstance(x, Box):
         return torch.sum(x, dim, keepdim)
     terms = size_of_reduction(x.lower, x.lower.sum(dim, keepdim)) if rounding.outward() else 0
-    return summed(lambda t: torch.sum(t, dim, keepdim), x, terms)
+    return bound_sum(lambda t: torch.sum(t, dim, keepdim), x, terms)
 
 
 @rule("mean", formula=r"\frac1n \sum_i x_i", family="reduction", proven=True, complex=componentwise)
@@ -133,7 +58,7 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     if not x.lower.numel() and torch.sum(x.lower, dim, keepdim).numel():
         raise DomainError("the mean of no values is NaN", f"called with shape {tuple(x.lower.shape)}, dim={dim}")
     terms = size_of_reduction(x.lower, x.lower.sum(dim, keepdim)) if rounding.outward() else 0
-    return summed(lambda t: torch.mean(t, dim, keepdim), x, terms)
+    return bound_sum(lambda t: torch.mean(t, dim, keepdim), x, terms)
 
 
 @rule("cumsum", formula=r"\sum_{j \le i} x_j", family="reduction", proven=True, complex=componentwise)
@@ -142,7 +67,7 @@ def cumsum(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     x = floating(input, dtype, "sum")
     if not isinstance(x, Box):
         return torch.cumsum(x, dim)
-    return summed(lambda t: torch.cumsum(t, dim), x, x.lower.shape[dim] if x.lower.ndim else 1)
+    return bound_sum(lambda t: torch.cumsum(t, dim), x, x.lower.shape[dim] if x.lower.ndim else 1)
 
 
 # --- products ---------------------------------------------------------------------------------------------------------
@@ -222,7 +147,7 @@ def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
     if rounding.outward():
         n, info = size_of_reduction(input.lower, lower), torch.finfo(lower.dtype)
         error = rounding.gamma(2 * (n + 2), lower.dtype) + info.eps * (8 + 4 * math.log(max(1, n)))
-        budget = rounding.arithmetic(1, absolute=1 + error / info.tiny)
+        budget = rounding.ieee_budget(1, absolute=1 + error / info.tiny)
         lower, upper = below(lower, budget), above(upper, budget)
     return ordered(lower, upper)
 

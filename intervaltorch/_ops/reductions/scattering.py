@@ -15,10 +15,10 @@ from ..._records.registry import Box
 from ..._theorems.boxes import as_box, both, decided
 from ..._theorems.families import rule
 from ..._theorems.places import any_of_written, meet, places_of
+from ..._theorems.sums import bound_weighted_sum
 from ...errors import UnsupportedOpError
 from ..elementwise.arithmetic import mul
 from ..shapes.indexing import _EXACT, _RECORD, cast, decided_index, value_box
-from .pooling import summed
 
 
 def _write(function: Any, input: Any, *args: Any, **kwargs: Any) -> Box:
@@ -39,14 +39,14 @@ def _source(source: Any, input: Any) -> Box:
     return Box(*(torch.as_tensor(end, dtype=like.dtype, device=like.device) for end in ends))
 
 
-@rule("index_fill", formula="x_i := a", asks=True, **_EXACT)
+@rule("index_fill", formula="x_i := a", torch_checks=True, **_EXACT)
 def index_fill(input: Any, dim: int, index: Tensor, value: Any) -> Box:
     """The value at the index."""
     value = _source(value, input)
     return _write(torch.index_fill, input, dim, index, both(lambda v: v.reshape(()), value))
 
 
-@rule("index_copy", formula="x_i := y", asks=True, **_EXACT)
+@rule("index_copy", formula="x_i := y", torch_checks=True, **_EXACT)
 def index_copy(input: Any, dim: int, index: Tensor, source: Any) -> Box:
     """The source at the index."""
     source, like = _source(source, input), as_box(input).lower
@@ -64,10 +64,10 @@ def _accumulate(put: Any, input: Any, source: Box) -> Box:
         counts = put(torch.zeros_like(x.lower), torch.ones_like(source.lower))
         return int(counts.max()) + 1 if counts.numel() else 1
 
-    return summed(put, (x.lower, source.lower), (x.upper, source.upper), terms)
+    return bound_weighted_sum(put, (x.lower, source.lower), (x.upper, source.upper), terms)
 
 
-@rule("index_add", formula=r"x_i + \alpha y", asks=True, **_RECORD)
+@rule("index_add", formula=r"x_i + \alpha y", torch_checks=True, **_RECORD)
 def index_add(input: Any, dim: int, index: Tensor, source: Any, *, alpha: Any = 1) -> Box:
     """Increasing in both arguments for a positive factor."""
     source = _source(source if alpha == 1 else mul(as_box(source), alpha), input)
@@ -86,7 +86,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     return index_add(torch.zeros_like(like), 0, counted, weights)
 
 
-@rule("index_put", formula="x_i := y", asks=True, **_RECORD)
+@rule("index_put", formula="x_i := y", torch_checks=True, **_RECORD)
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Box:
     """The values at the indices, or added there."""
     indices, source = decided_index(indices), _source(values, input)
@@ -96,13 +96,13 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return _overwrite(lambda x, s: torch.index_put(x, indices, s), input, places, source)
 
 
-@rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", asks=True, **_RECORD)
+@rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", torch_checks=True, **_RECORD)
 def index_put_impl(input: Any, indices: Any, values: Any, accumulate: bool = False, unsafe: bool = False) -> Box:
     """ATen's forms of `index_put`."""
     return index_put(input, indices, values, accumulate)
 
 
-@rule("put", formula="x_i := y", asks=True, **_RECORD)
+@rule("put", formula="x_i := y", torch_checks=True, **_RECORD)
 def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box:
     """As `index_put` on the flattened tensor."""
     source = _source(source, input)
@@ -113,13 +113,13 @@ def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box
     return _overwrite(lambda x, s: torch.put(x, index, s), input, places, ends)
 
 
-@rule("scatter_add", formula=r"x_i + \sum y", asks=True, **_RECORD)
+@rule("scatter_add", formula=r"x_i + \sum y", torch_checks=True, **_RECORD)
 def scatter_add(input: Any, dim: int, index: Tensor, src: Any) -> Box:
     """Increasing in both arguments."""
     return _accumulate(lambda x, s: torch.scatter_add(x, dim, index, s), input, _source(src, input))
 
 
-@rule("scatter", formula="x_i := y", asks=True, **_RECORD)
+@rule("scatter", formula="x_i := y", torch_checks=True, **_RECORD)
 def scatter(
     input: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Box:
@@ -139,13 +139,13 @@ def scatter(
     )
 
 
-@rule("scatter_reduce", formula=r"x_i \oplus y", asks=True, **_RECORD)
+@rule("scatter_reduce", formula=r"x_i \oplus y", torch_checks=True, **_RECORD)
 def scatter_reduce(input: Any, dim: int, index: Tensor, src: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Sums, means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.scatter_reduce, torch.scatter_add, input, dim, index, src, reduce, include_self)
 
 
-@rule("index_reduce", formula=r"x_i \oplus y", asks=True, **_RECORD)
+@rule("index_reduce", formula=r"x_i \oplus y", torch_checks=True, **_RECORD)
 def index_reduce(input: Any, dim: int, index: Tensor, source: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.index_reduce, torch.index_add, input, dim, index, source, reduce, include_self)
@@ -192,4 +192,4 @@ def _reduce_into(
         counts = adding(torch.zeros_like(x.lower), dim, index, torch.ones_like(source.lower))
         return int(counts.max()) + 1 if counts.numel() else 1
 
-    return summed(apply, low, high, terms)
+    return bound_weighted_sum(apply, low, high, terms)

@@ -19,10 +19,10 @@ from ..._records.registry import Box
 from ..._rounding import EXACT
 from ..._theorems.boxes import as_box, both, check_writable, decided, map_boxes
 from ..._theorems.families import rule, structural
+from ..._theorems.operands import operand
 from ..._theorems.places import any_of_written, holds_places, meet, places_of
 from ..._theorems.rectangles import sidewise, unchanged
 from ...errors import DomainError, UndecidedError, UnsupportedOpError
-from ..elementwise.arithmetic import operand
 from ..elementwise.comparisons import _truth
 
 _RECORD: dict[str, Any] = {"family": "indexing", "proven": True}
@@ -238,7 +238,7 @@ def where_method(input: Any, condition: Any, other: Any) -> Any:
     return where(condition, input, other)
 
 
-@rule("masked_fill", formula=r"a \text{ if } m \text{ else } x", complex=sidewise, asks=True, **_EXACT)
+@rule("masked_fill", formula=r"a \text{ if } m \text{ else } x", complex=sidewise, torch_checks=True, **_EXACT)
 def masked_fill(input: Any, mask: Any, value: Any) -> Box:
     """The hull of the entry and the value where the mask is undecided."""
     dtype = as_box(input).lower.dtype

@@ -15,9 +15,9 @@ from ..._rounding import EXACT
 from ..._theorems.boxes import both, lower_of, map_boxes, upper_of
 from ..._theorems.families import rule, structural
 from ..._theorems.layout import laid_out, strides
+from ..._theorems.operands import operand
 from ..._theorems.rectangles import conjugated, join, parts, real_dtype, unchanged
 from ...errors import EscapeError, UndecidedError, UnsupportedOpError
-from ..elementwise.arithmetic import operand
 
 _SHAPES = (
     "reshape", "flatten", "unflatten", "ravel", "squeeze", "unsqueeze", "expand", "broadcast_to", "permute",

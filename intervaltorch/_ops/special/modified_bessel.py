@@ -68,11 +68,11 @@ def _unscaled(near: Callable[[Tensor], Tensor], scaled: Callable[[Tensor], Tenso
 # Images are a little wider than they are: torch's I0(0) lies some eps below 1.
 piecewise_monotone(
     "i0", "modified_bessel_i0", formula=r"I_0(x)", critical=(0.0,), image=(1 - 2.0**-20, inf), curvature="convex",
-    function=_unscaled(torch.special.i0, torch.special.i0e), budget=Budget(8), asks=True,
+    function=_unscaled(torch.special.i0, torch.special.i0e), budget=Budget(8), torch_checks=True,
 )  # fmt: skip
 increasing(
     "i1", "modified_bessel_i1", formula=r"I_1(x)", function=_unscaled(torch.special.i1, torch.special.i1e),
-    budget=Budget(20), asks=True,
+    budget=Budget(20), torch_checks=True,
 )  # fmt: skip
 piecewise_monotone("i0e", formula=r"e^{-|x|} I_0(x)", critical=(0.0,), image=(0.0, 1.0), budget=Budget(8))
 

@@ -97,7 +97,7 @@ def sinc(input: Box) -> Box:
     budget=Budget(6, cuda=8),
     image=(-0.21724, 1.0),
     proven=True,
-    asks=True,
+    torch_checks=True,
 )
 def spherical_bessel_j0(x: Box) -> Box:
     """The hull: `sinc` of x / π."""
