@@ -1,7 +1,8 @@
-"""The theorems: each bounds a whole family of functions, and a rule is one line that names its theorem.
+"""Theorems, each of which bounds a whole family of functions. A rule is one line that names its theorem.
 
-A rule takes a function's own arguments with `Box` in place of tensors and returns boxes. It is complete: its result is
-rounded outward when the mode asks, cut to the image of the function, and free of NaN. So rules call each other freely.
+A rule takes the arguments of its function, with `Box` in place of tensors, and returns boxes. A rule is complete: its
+result is rounded outward if the mode asks for this, cut to the image of the function, and free of NaN. So rules can
+call each other.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ def rule(
 ) -> Callable[[Rule], Rule]:
     """Register a hand-written rule under all spellings of `names` (bare names or callables).
 
-    Its parameters carry torch's keyword names. It bounds its own rounding errors (`proven=True` says that it does).
+    The rule's parameters have torch's keyword names. The rule bounds its own rounding errors if `proven=True`. Its
+    docstring becomes the note in the table of ops.
     """
 
     def decorate(enclose: Rule) -> Rule:
@@ -79,7 +81,9 @@ def monotone(
     complex: Any = None,
     torch_checks: bool = False,
 ) -> Rule:
-    """Functions monotone in each argument: `f(l, ...) <= f(x, ...) <= f(u, ...)`, ends swapped where the sign is -1.
+    """Register a function that is monotone in each argument: `f(l, ...) <= f(x, ...) <= f(u, ...)`.
+
+    The ends of an argument whose sign is -1 are exchanged.
 
     Args:
         *names: bare names or callables; see `spellings`.
@@ -88,10 +92,10 @@ def monotone(
         function: computes the values; the first spelling found if left out.
         domain: closed interval the first argument must lie in.
         image: closed range of the function.
-        curvature: on the domain.
-        budget: rounding error of computed values; `EXACT` for none.
+        curvature: `"convex"` or `"concave"` on the domain, or None.
+        budget: rounding error of computed values; `EXACT` if values have none.
         also: further spellings.
-        functional: whether `torch.nn.functional` has it under the same name.
+        functional: whether `torch.nn.functional` has the function under the same name.
         may_be_nan: whether infinite ends can give NaN, as in inf - inf.
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
@@ -139,12 +143,12 @@ def monotone(
 
 
 def _size(arguments: tuple[Any, ...], budget: Budget) -> Tensor | None:
-    """The arguments' size, which only budgets with an `input` term read."""
+    """The first argument, for budgets with an `input` term: the others do not read it."""
     return arguments[0] if budget.input else None
 
 
 def _ends(args: tuple[Any, ...], signs: tuple[int, ...]) -> tuple[tuple, tuple]:
-    """Arguments that give the smallest and the largest value."""
+    """The arguments that give the smallest value, and those that give the largest."""
     low, high = [], []
     for position, arg in enumerate(args):
         if isinstance(arg, Box):
@@ -180,24 +184,24 @@ def piecewise_monotone(
     complex: Any = None,
     torch_checks: bool = False,
 ) -> Rule:
-    """Unary functions that change direction at finitely many points.
+    """Register a unary function that changes direction at finitely many points.
 
-    The range over [l, u] is spanned by the values at l, at u and at every critical point inside, because between two
-    neighbours of these the function is monotone.
+    Between two neighbours among l, u and the critical points inside [l, u] the function is monotone. So the values at
+    these points span the range over [l, u].
 
     Args:
         *names: as in `monotone`.
         formula: LaTeX of what is computed.
-        critical: where the function turns, in increasing order, to float64 precision: rounding a turning point moves
-            the value there to second order only, far below the budget.
+        critical: where the function turns, in increasing order and in float64 precision. Rounding a turning point
+            changes the value there in second order only, far below the budget.
         function: computes the values; the first spelling found if left out.
         domain: closed interval the argument must lie in.
         image: closed range of the function.
-        curvature: on the domain.
-        budget: rounding error of computed values; `EXACT` for none.
+        curvature: `"convex"` or `"concave"` on the domain, or None.
+        budget: rounding error of computed values; `EXACT` if values have none.
         also: further spellings.
-        functional: whether `torch.nn.functional` has it under the same name.
-        limits: values at -inf and +inf where the function itself gives NaN there.
+        functional: whether `torch.nn.functional` has the function under the same name.
+        limits: values at -inf and +inf, for functions that give NaN there.
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
         torch_checks: see `Op.torch_checks`.
@@ -231,8 +235,8 @@ def spanned(
 ) -> Box:
     """The hull of f at l, at u and at every critical point pulled into [l, u]; see `piecewise_monotone`.
 
-    A pulled point lies in the box, so it never adds a value that f does not take there. Of a convex function
-    with one turning point the smallest value is the one there and the largest is at an end; concave ones mirror this.
+    A pulled point lies in the box, so f takes its value there. A convex function with one turning point is smallest at
+    the pulled point and largest at an end. A concave function is the reverse.
     """
     l, u = x
     f = evaluate if limits is None else lambda e: _with_limits(evaluate(e), e, limits)
@@ -251,6 +255,7 @@ def spanned(
 
 
 def _with_limits(value: Tensor, x: Tensor, limits: tuple[float, float]) -> Tensor:
+    """The values of a function, with its limits at -inf and +inf."""
     return torch.where(x == -inf, limits[0], torch.where(x == inf, limits[1], value))
 
 
@@ -261,11 +266,11 @@ def periodic(
     *names: Any, formula: str, peak: float, image: tuple[float, float], budget: Budget | None = None,
     function: Any = None, note: str = "",
 ) -> Rule:  # fmt: skip
-    """Sine-like functions of period 2π: the largest value at `peak` + 2πk, the smallest half a period later.
+    """Register a sine-like function of period 2π: largest at `peak` + 2πk, smallest half a period later.
 
-    [l, u] contains a peak iff some integer lies in [(l - peak)/2π, (u - peak)/2π]. The ends of that interval are
-    computed in float64 and moved apart by 8 eps (1 + |k|), more than their rounding error, so that no peak is missed;
-    where this margin reaches half a period the bound is the whole image, as it must be.
+    [l, u] contains a peak iff some integer k lies in [(l - peak)/2π, (u - peak)/2π]. The ends of that interval are
+    computed in float64 and moved apart by 8 eps (1 + |k|). This margin exceeds their rounding error, so no peak is
+    missed. Where the margin reaches half a period, the bound is the whole image.
     """
     evaluate = function or spellings(names[0])[0]
 
@@ -289,7 +294,7 @@ def periodic(
 
 @torch.no_grad()
 def _contains_period(l: Tensor, u: Tensor, point: float, period: float = 2 * math.pi) -> Tensor:
-    """Whether [l, u] may contain point + k·period for some integer k (true wherever it does; infinite boxes do)."""
+    """Whether [l, u] may contain point + k·period for some integer k: never False where it does, True if infinite."""
     first, last = (l.double() - point) / period, (u.double() - point) / period
     margin = 8 * torch.finfo(torch.float64).eps
     first, last = first - margin * (1 + first.abs()), last + margin * (1 + last.abs())
@@ -302,17 +307,18 @@ def _contains_period(l: Tensor, u: Tensor, point: float, period: float = 2 * mat
 def structural(
     *names: Any, functional: bool = True, note: str = "", by: Rule = both, complex: Any = unchanged
 ) -> None:  # fmt: skip
-    """Functions that only move, copy or select entries: applied to both bounds alike, exactly.
+    """Register functions that only move, copy or select entries. They are applied to both bounds, exactly.
 
-    The very callable the user called is applied, so every overload of it works. In place variants of shape
-    operations would change the shape of a wrapper behind the back of torch, and stay unregistered.
+    The rule applies the same callable that the user called, so every overload works. In-place variants are not
+    registered, except of `tril` and `triu`: they would change the shape of a bound, but torch would not see a change of
+    the shape of the wrapper.
 
     Args:
         *names: bare names or callables.
-        functional: whether `torch.nn.functional` has it under the same name.
+        functional: whether `torch.nn.functional` has the function under the same name.
         note: a remark for the table of ops.
-        by: applies a callable to boxes; `both` unless values change with the conversion.
-        complex: how the rule extends to complex boxes: what moves entries moves both of their parts alike.
+        by: applies a callable to boxes: `both`, unless the function changes values too.
+        complex: how the rule extends to complex boxes. A function that moves entries moves their two parts alike.
     """
     for name in names:
         functions = spellings(name, functional=functional) if isinstance(name, str) else [name]

@@ -1,4 +1,4 @@
-"""Functions of each entry alone: arithmetic, powers, elementary functions, activations, steps, comparisons."""
+"""Elementwise functions: arithmetic, powers, elementary functions, activations, steps, comparisons."""
 
 from . import activations, arithmetic, checks, comparisons, elementary, powers, steps
 

@@ -1,6 +1,6 @@
-"""Activations of `torch.nn.functional`; softmax and its relatives have a file of their own.
+"""Activations of `torch.nn.functional`. Softmax and its relatives are in `layers/softmax.py`.
 
-Turning points were computed to 30 digits with mpmath, as the zeros of the derivatives.
+Turning points are the zeros of the derivatives, computed to 30 digits with mpmath.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _RECORD: dict[str, Any] = {"family": "activation", "functional": True, "proven":
 
 
 def joined(x: Box, at: Box, left: Box, right: Box) -> Box:
-    """The hull of a function in two pieces, bounded over the part of x up to `at` and over that beyond."""
+    """The hull of a function made of two pieces that meet at `at`.
+
+    `left` bounds the piece below `at` over the part of x up to `at`, and `right` the other piece over the part beyond.
+    """
     only_left, only_right = x.upper <= at.lower, x.lower > at.upper
     lower = torch.where(only_right, right.lower, torch.minimum(left.lower, right.lower))
     upper = torch.where(only_right, right.upper, torch.maximum(left.upper, right.upper))
@@ -36,7 +39,7 @@ def joined(x: Box, at: Box, left: Box, right: Box) -> Box:
 
 
 def _halves(x: Box) -> tuple[Box, Box]:
-    """The negative and the positive part, each of which reaches to 0 if the box lies on the other side."""
+    """The part of a box below 0 and the part above 0; the point 0 in place of an empty part."""
     return Box(x.lower.clamp(max=0), x.upper.clamp(max=0)), Box(x.lower.clamp(min=0), x.upper.clamp(min=0))
 
 
@@ -59,7 +62,7 @@ def hardtanh(input: Box, min_val: float = -1.0, max_val: float = 1.0) -> Box:
 
 @rule("leaky_relu", formula=r"\max(x, 0) + a \min(x, 0)", **_RECORD)
 def leaky_relu(input: Box, negative_slope: Any = 0.01) -> Box:
-    """Increasing, or for a negative slope turning at 0."""
+    """Increasing; with a negative slope it falls up to 0 and rises after it."""
     if negative_slope >= 0 and not rounding.outward():
         return Box(F.leaky_relu(input.lower, negative_slope), F.leaky_relu(input.upper, negative_slope))
     return _two_slopes(input, negative_slope)
@@ -67,7 +70,7 @@ def leaky_relu(input: Box, negative_slope: Any = 0.01) -> Box:
 
 @rule("prelu", formula=r"\max(x, 0) + a \min(x, 0)", torch_checks=True, **_RECORD)
 def prelu(input: Operand, weight: Operand) -> Box:
-    """The hull, for slopes of any sign and intervals of slopes, one for each channel or one for all."""
+    """The hull. Slopes may have any sign and may be intervals: one for each channel, or one for all."""
     x, slope = as_box(input), as_box(weight)
     dimensions = x.lower.dim()
     if slope.lower.numel() != 1 and dimensions > 1:
@@ -79,10 +82,10 @@ def prelu(input: Operand, weight: Operand) -> Box:
 
 @rule("rrelu", formula=r"\max(x, 0) + a \min(x, 0)", **_RECORD)
 def rrelu(input: Box, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Any = None) -> Box:
-    """In evaluation a leaky ReLU with the mean slope.
+    """In evaluation mode a leaky ReLU with the mean slope.
 
     Raises:
-        UnsupportedOpError: in training, where the slope is random.
+        UnsupportedOpError: in training mode, where slopes are random.
     """
     if training:
         raise UnsupportedOpError(
@@ -90,19 +93,19 @@ def rrelu(input: Box, lower: float = 1 / 8, upper: float = 1 / 3, training: bool
             "call model.eval() first, or use F.leaky_relu with a slope of your choice",
         )
     if lower > upper:
-        raise RuntimeError("the slopes of rrelu are in the wrong order")
+        raise RuntimeError(f"rrelu: lower {lower} is larger than upper {upper}")
     return leaky_relu(input, (lower + upper) / 2)
 
 
 def _two_slopes(x: Box, slope: Operand) -> Box:
-    """The function that is x for x > 0, and slope times x below."""
+    """Bound the function that is x for x > 0 and slope times x for x <= 0."""
     negative, positive = _halves(x)
     return joined(x, _ZERO, mul(negative, slope), positive)
 
 
 @rule("threshold", formula=r"x\ (x > t),\ v\ (x \le t)", budget=EXACT, **_RECORD)
 def threshold(input: Box, threshold: float, value: float) -> Box:
-    """The hull of the value, if the box reaches down to the threshold, and of the part of the box above."""
+    """The hull of the part of the box above the threshold and, if the box reaches down to there, of the value."""
     t, v = operand(threshold, input), operand(value, input)
     constant = Box(torch.zeros_like(input.lower) + v.lower, torch.zeros_like(input.upper) + v.upper)
     above = Box(input.lower.clamp(min=t.lower), input.upper)
@@ -122,7 +125,7 @@ def softshrink(input: Box, lambd: float = 0.5) -> Box:
 
 
 def _shrunk(function: Any, x: Box, lambd: float, budget: Budget) -> Box:
-    """A function increasing in x and monotone in λ, for the interval around λ that outward mode takes."""
+    """Bound a function that increases in x and is monotone in λ. Outward mode takes both neighbours of λ."""
     near = {lambd}
     if rounding.outward():
         near = {rounding.neighbour(lambd, x.lower.dtype, towards) for towards in (-inf, inf)}
@@ -138,13 +141,13 @@ ELU = Budget(4, cuda=6)
 
 
 def _scaled_budget(factor: float) -> Budget:
-    """The error of a factor times an exponential whose argument may underflow."""
+    """The error of a factor times an exponential that may underflow."""
     return dataclasses.replace(ELU, absolute=max(1.0, factor))
 
 
 @rule("elu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)", budget=ELU, **_RECORD)
 def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Box:
-    """Increasing for positive parameters; else the hull of both sides."""
+    """Increasing if no parameter is negative; else the hull of the parts below and above 0."""
     if alpha >= 0 and scale >= 0 and input_scale >= 0:
         lower, upper = (torch.ops.aten.elu(end, alpha, scale, input_scale) for end in input)
         return widened(Box(lower, upper), _scaled_budget(alpha * scale))
@@ -178,7 +181,7 @@ HARDSWISH_TURN = -1.5
 
 
 def _below(least: float) -> tuple[float, float]:
-    """An image from just below a least value that float64 rounds."""
+    """The image of a function with this least value, which float64 may have rounded up."""
     return math.nextafter(least, -inf), inf
 
 
@@ -187,11 +190,12 @@ def _below(least: float) -> tuple[float, float]:
     image=_below(GELU_LEAST), budget=Budget(3, input=5, cuda=3), proven=True,
 )  # fmt: skip
 def gelu(input: Box, approximate: str = "none") -> Box:
-    """Falls up to its turning point, rises after it; so does its approximation by tanh.
+    """Falls up to its turning point and rises after it; so does its approximation by tanh.
 
-    torch computes x/2 (1 + erf) with cancellation for negative x, so the error is relative to x; for x < -10
-    the value itself is below 1e-22, and the error no larger than at -10. For x > 10, where 1 - Φ(x) is as small, it
-    is x, and the product x (1 + erf) would overflow. For x < -40 torch gives 0, and the slope of its cubic overflows.
+    torch computes x/2 (1 + erf(x/√2)). The sum cancels for negative x, so the error is relative to x. For x < -10 the
+    value itself is below 1e-22, and the error is no larger than at -10. For x > 10, where 1 - Φ(x) is as small, the
+    value is taken as x, since the product x (1 + erf) overflows for huge x. For x < -40 torch gives 0; the function is
+    evaluated at -40, since the derivative of the cubic in the tanh form overflows for huge x.
     """
     if approximate not in ("none", "tanh"):
         raise RuntimeError(f"approximate argument must be either none or tanh, not {approximate!r}")
@@ -204,11 +208,11 @@ def gelu(input: Box, approximate: str = "none") -> Box:
 
 
 def _hardswish(x: Tensor) -> Tensor:
-    """hardswish, which torch evaluates as 6 x / 6 for large x, with overflow."""
+    """The function hardswish. For large x torch evaluates 6 x / 6, which overflows."""
     return torch.where(x >= 3, x, F.hardswish(x.clamp(max=3)))
 
 
-# Far left, e^-x overflows, which costs silu a value below 256 tiny.
+# Far left e^-x overflows, and silu gives 0 for a value below 256 tiny in size. The absolute budget covers this.
 piecewise_monotone(
     "silu", formula=r"x / (1 + e^{-x})", critical=(SILU_TURN,), image=_below(SILU_LEAST), limits=(0.0, inf),
     budget=Budget(4, absolute=1024, cuda=7),
@@ -226,7 +230,7 @@ piecewise_monotone(
 
 
 def _softsign(x: Tensor) -> Tensor:
-    """The quotient x / (1 + |x|), and its limits ±1 at infinity."""
+    """The quotient x / (1 + |x|), with its limits ±1 at infinity."""
     infinite = x.isinf()
     return torch.where(infinite, x.sign(), F.softsign(x.masked_fill(infinite, 0.0)))
 
@@ -241,16 +245,16 @@ increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=2))
 
 @rule("softplus", formula=r"\log(1 + e^{\beta x}) / \beta\ (\beta x \le t),\ x", budget=Budget(3, cuda=7), **_RECORD)
 def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
-    """Increasing on either side of its threshold, where it falls from log(1 + e^t) / β to t / β.
+    """Increasing on either side of its threshold t, where it falls from log(1 + e^t) / β to t / β.
 
-    Both values count for boxes within rounding of the threshold; βx is not rounded if β is 1, and small integers are
-    not in any dtype. Far left the function is an exponential, which
-    multiplies the rounding error of βx by x; so outward mode takes β into the box unless it is 1.
+    Both values count for a box within rounding of the threshold. If β is 1 and t is a small integer, neither βx nor t
+    is rounded in any dtype, so there is no margin. Far left the function is an exponential, which multiplies the
+    relative error of βx by |βx|. So outward mode computes βx as a box, unless β is 1.
     """
     if beta != 1 and rounding.outward():
         return div(softplus(mul(input, beta), 1, threshold), beta)
     l, u = input
-    # From βx = 40 on both values are one in every dtype, and the exponential may overflow.
+    # From βx = 40 on log(1 + e^βx) equals βx in every dtype, and the exponential may overflow.
     lower, upper = (F.softplus(end, beta, min(threshold, 40.0)) for end in (l, u))
     edge = threshold / beta
     peak = (max(threshold, 0.0) + math.log1p(math.exp(-abs(threshold)))) / beta
@@ -268,7 +272,7 @@ def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
 
 @rule("glu", formula=r"a \operatorname{sigmoid}(b)", sharp=True, **_RECORD)
 def glu(input: Box, dim: int = -1) -> Box:
-    """The product of one half of the entries with the sigmoid of the other."""
+    """The product of one half of the entries with the sigmoid of the other half."""
     if input.lower.shape[dim] % 2:
         F.glu(input.lower, dim)  # raises torch's own error
     (a_l, b_l), (a_u, b_u) = (end.chunk(2, dim) for end in input)

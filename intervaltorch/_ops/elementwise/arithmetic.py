@@ -1,4 +1,4 @@
-"""The four operations and what is made of them: sums, products, quotients, clamps."""
+"""Arithmetic: sums, products, quotients, and clamps."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ increasing("positive", formula=r"x", budget=EXACT, complex=unchanged)
     complex=bilinear,
 )  # fmt: skip
 def mul(input: Operand, other: Operand) -> Box:
-    """The hull of the four corner products (Moore et al. 2009, eq. 2.19); of an object with itself, its square.
+    """The hull of the four corner products (Moore et al. 2009, eq. 2.19); the square if both arguments are one object.
 
-    Multiplication by 0 and by powers of two commits no rounding error.
+    Multiplication by 0 and by powers of two has no rounding error.
     """
     if input is other:
         return square(as_box(input))
@@ -97,14 +97,14 @@ def _product(x: Box, y: Box) -> Box:
 
 
 def _scaled_exactly(product: Box, wide: Box) -> Box:
-    """A product with a power of two, rounded only where it is below the normal numbers or overflows."""
+    """A product with a power of two. It is rounded only where it is subnormal, zero or infinite."""
     info = torch.finfo(product.lower.dtype)
     exact = [(end.abs() >= info.tiny) & (end.abs() <= info.max) for end in product]
     return Box(*(torch.where(e, end, rough) for e, end, rough in zip(exact, product, wide, strict=True)))
 
 
 def _signs(x: Box, y: Box) -> tuple[Tensor, Tensor]:
-    """Where x y and x / y are non-negative, and where non-positive."""
+    """Two masks: where x y and x / y are non-negative, and where they are non-positive."""
     x_positive, x_negative = x.lower >= 0, x.upper <= 0
     y_positive, y_negative = y.lower >= 0, y.upper <= 0
     nonnegative = x_positive & y_positive | x_negative & y_negative
@@ -142,9 +142,10 @@ def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 
     family="arithmetic", proven=True, complex=quotient,
 )  # fmt: skip
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Box:
-    """The hull of the four corner quotients; a half-line where the divisor comes to 0 from one side.
+    """The hull of the four corner quotients; unbounded where the divisor contains 0.
 
-    It is the whole line where the divisor comes to 0 from both sides (see `sides_of_zero`), or the dividend contains 0.
+    If the divisor comes to 0 from one side only (see `sides_of_zero`) and the dividend does not contain 0, the hull is
+    a half-line. Otherwise it is the whole line.
     """
     if rounding_mode not in (None, "floor", "trunc"):
         raise RuntimeError(f"div: rounding_mode must be None, 'trunc' or 'floor', but is {rounding_mode!r}")
@@ -158,15 +159,15 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
         quotient = mul(x, 1 / divisor)
     else:
         quotient = widened(_quotient(x, y), signs=lambda: _signs(x, y), of=(x, y))
-    # Truncation is increasing, and of the quotient as torch rounds it as well as of the real one.
+    # Truncation is increasing, so this holds for the real quotient and for the quotient that torch rounds.
     return Box(*map(torch.trunc, quotient)) if rounding_mode == "trunc" else quotient
 
 
 def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:
-    """Computed bounds of x / y or of its rounding to an integer.
+    """Computed bounds of x / y, or of x / y rounded to an integer.
 
-    Where y comes to 0 from one side and x has a sign, the quotients reach from that by the other end of y to one
-    infinity: a half-line. Where x contains 0, or y both signs, nothing is known.
+    Where y comes to 0 from one side and x has one sign, the quotients are a half-line. It starts at a quotient by the
+    other end of y and reaches to one infinity. Where y contains 0 otherwise, nothing is known.
     """
     x = as_tensors(x, y)
     if y.lower is y.upper:
@@ -188,7 +189,7 @@ def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:
     unknown = zero & ~(rising | falling)
     other = torch.where(below, y.lower, y.upper)
     # Dividing by 1 where nothing is known keeps infinite derivatives out of the backward pass.
-    dtype = torch.result_type(x.lower, y.lower)  # as torch has it for 0-d tensors, whose dimension `where` changes
+    dtype = torch.result_type(x.lower, y.lower)  # taken here, since `where` gives 0-d tensors dimensions
     y = Box(*(torch.where(unknown, 1.0, torch.where(rising | falling, other, end)).to(dtype) for end in y))
     lower, upper = with_open_ends(torch.div, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
     return Box(torch.where(unknown | falling, -inf, lower), torch.where(unknown | rising, inf, upper))
@@ -205,8 +206,8 @@ def _by_number(x: Box, y: float, **kwargs: Any) -> Box:
 def _floored(quotient: Box) -> Box:
     """Bounds of an integer from computed floors of quotients.
 
-    torch computes the floor as (x - fmod(x, y)) / y, where fmod is exact, rounded to the nearest integer:
-    exact below about 1 / 8 eps, and within 3 eps above. The widened bounds are moved back to integers.
+    torch computes the floor as (x - fmod(x, y)) / y, rounded to the nearest integer. The remainder fmod is exact. So
+    the floor is exact below about 1 / 8 eps, and within 3 eps above. The widened bounds are moved back to integers.
     """
     if not rounding.outward():
         return quotient
@@ -257,7 +258,7 @@ increasing("fmin", formula=r"\min(x, y)", budget=EXACT)
 
 @rule("clamp", "clip", formula=r"\min(\max(x, a), b)", family="arithmetic", budget=EXACT, proven=True)
 def clamp(input: Operand, min: Operand | None = None, max: Operand | None = None) -> Box:
-    """Increasing in all arguments, each of which may be a box."""
+    """Increasing in all three arguments. Each may be a box."""
     x = as_box(input)
     if min is None and max is None:
         raise RuntimeError("torch.clamp: at least one of 'min' or 'max' must not be None")

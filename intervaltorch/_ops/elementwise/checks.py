@@ -1,4 +1,4 @@
-"""Checks of a whole tensor, by which programs validate their arguments: passed, failed, or refused as undecided."""
+"""Checks of a whole tensor, as programs use them to validate arguments. An undecided check is refused."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ def is_any_true(input: Any) -> Tensor:
 
 @rule("_assert_async", formula="x", **_RECORD)
 def assert_async(input: Any, assert_msg: str | None = None) -> None:
-    """Raises what torch raises where the condition fails at every point."""
+    """Raise torch's own error if the condition fails at every point of the box."""
     condition = decided(input, f"the condition of torch._assert_async ({assert_msg or 'without a message'})")
     torch._assert_async(condition) if assert_msg is None else torch._assert_async(condition, assert_msg)
 
 
 def _answer(answer: Box, input: Box) -> Tensor:
-    """The one answer of a check.
+    """The answer of a check, if all points of the box agree.
 
     Raises:
-        UndecidedError: naming the distribution and its argument where `torch.distributions` asks.
+        UndecidedError: if they do not. The error names the distribution and its argument if `torch.distributions` asks.
     """
     if torch.equal(answer.lower, answer.upper):
         return answer.lower
@@ -57,7 +57,7 @@ def undecided_check(entries: str, asked: Checked | None) -> UndecidedError:
     """The error for a check that some points of the box pass and others fail."""
     if asked is None:
         return UndecidedError(
-            "whether a check of all entries passes depends on the point of the box",
+            "the result of a check of all entries depends on the point of the box",
             entries,
             "clamp the argument so that the check holds in the whole box, or bisect the box",
         )
@@ -66,7 +66,7 @@ def undecided_check(entries: str, asked: Checked | None) -> UndecidedError:
         " points of the box only",
         entries,
         "keep the box inside the constraint, as in scale.clamp(min=1e-6) or p.clamp(0, 1)",
-        f"where the program reaches none of the points outside: {asked.distribution}(..., validate_args=False)",
+        f"or, if the program never reaches the points that break it: {asked.distribution}(..., validate_args=False)",
     )
 
 
@@ -76,14 +76,15 @@ _EQUATIONS: dict[Any, Callable[[Any], Any]] = {
     type(constraints.lower_cholesky): lambda x: x.diagonal(dim1=-2, dim2=-1) > 0,
     type(constraints.corr_cholesky): lambda x: x.diagonal(dim1=-2, dim2=-1) > 0,
 }
-"""Constraints that hold an equation, and the inequality that they hold beside it."""
+"""Constraints that demand an equation, each with the inequality that it demands besides."""
 
 
 def _keeps_equation(asked: Checked) -> bool:
-    """Whether a constraint that some point keeps may pass.
+    """Whether the check of a constraint passes although only some points of the box keep the constraint.
 
-    An equation, such as that probabilities add up to 1, holds in no box that has an interior. Torch has an answer only
-    at the points that keep it, so bounds over the whole box hold for every answer. Inequalities beside it are certain.
+    An equation, such as that probabilities add up to 1, never holds all over a box that has an interior. On plain
+    tensors torch computes a value only at points that keep the equation. So bounds over the whole box contain every
+    such value. The inequality besides must hold at every point.
     """
     inequality = _EQUATIONS.get(type(asked.constraint))
     return inequality is not None and bool(inequality(asked.value).all())

@@ -1,4 +1,4 @@
-"""Comparisons and logic: a box of Booleans says *certainly* (its lower bound) and *possibly* (its upper bound)."""
+"""Comparisons and logic. In a box of Booleans the lower bound means *certainly*, the upper bound *possibly*."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RECORD: dict[str, Any] = {"family": "comparison", "budget": EXACT, "proven": Tr
 
 @rule("lt", "less", "__lt__", formula="x < y", **_RECORD)
 def lt(input: Any, other: Any) -> Box:
-    """Certain where the intervals are apart in this order; false of one object with itself."""
+    """Certain where the whole first interval lies below the second; false if both are one object."""
     if input is other:
         return _everywhere(input, False)
     x, y = operands(input, other)
@@ -29,7 +29,7 @@ def lt(input: Any, other: Any) -> Box:
 
 @rule("le", "less_equal", "__le__", formula=r"x \le y", **_RECORD)
 def le(input: Any, other: Any) -> Box:
-    """Certain where no point of the first exceeds one of the second; true of one object with itself."""
+    """Certain where no point of the first interval exceeds a point of the second; true if both are one object."""
     if input is other:
         return _everywhere(input, True)
     x, y = operands(input, other)
@@ -50,11 +50,11 @@ def ge(input: Any, other: Any) -> Box:
 
 @rule("eq", "__eq__", formula="x = y", **_RECORD)
 def eq(input: Any, other: Any) -> Box:
-    """Certain where both are one same point; possible where the intervals meet; true of one object with itself."""
+    """Certain where both intervals are the same point, possible where they meet; true if both are one object."""
     if input is other:
         return _everywhere(input, True)
     x, y = operands(input, other)
-    # Both certainly: x.upper <= y.lower and y.upper <= x.lower squeeze all four ends together.
+    # If x.upper <= y.lower and y.upper <= x.lower, then all four ends are equal.
     return Box((x.upper <= y.lower) & (y.upper <= x.lower), (x.lower <= y.upper) & (y.lower <= x.upper))
 
 
@@ -72,7 +72,7 @@ def _everywhere(x: Box, answer: bool) -> Box:
 
 @rule("equal", formula="x = y", **_RECORD)
 def equal(input: Any, other: Any) -> bool:
-    """Whether shapes and all entries agree: one answer, if it is the same at every point."""
+    """Whether shapes and all entries agree. The answer must be the same at every point of the box."""
     if as_box(input).lower.shape != as_box(other).lower.shape:
         return False
     return bool(decided(all_(eq(input, other)), "torch.equal"))
@@ -80,7 +80,7 @@ def equal(input: Any, other: Any) -> bool:
 
 @rule("allclose", formula=r"|x - y| \le a + r |y|", **_RECORD)
 def allclose(input: Any, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
-    """One answer, if it is the same at every point; true of one object with itself where it is finite."""
+    """The answer must be the same at every point of the box. It is true if both are one object that is finite."""
     if rtol < 0 or atol < 0:
         raise RuntimeError("allclose: rtol and atol must be at least 0")  # for which torch raises its own error
     if input is other:
@@ -89,7 +89,8 @@ def allclose(input: Any, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_n
     return bool(decided(all_(le(distance, add(mul(size, rtol), atol))), "torch.allclose"))
 
 
-# --- questions about single entries; an infinite end comes from an overflow, after which a program may have NaN -------
+# --- questions about single entries -----------------------------------------------------------------------------------
+# An infinite end may come from an overflow, after which the program on points may have NaN.
 
 
 @rule("isnan", formula=r"x \ne x", **_RECORD)
@@ -112,19 +113,19 @@ def isinf(input: Box) -> Box:
 
 @rule("signbit", formula="x < 0", **_RECORD)
 def signbit(input: Box) -> Box:
-    """Certain below zero; at zero the sign of -0.0 counts, so it is undecided there."""
+    """Certain below zero. Undecided where the box contains 0, whose sign may be that of -0.0."""
     return Box(input.upper < 0, input.lower <= 0)
 
 
 @rule("is_nonzero", formula=r"x \ne 0", **_RECORD)
 def is_nonzero(input: Box) -> bool:
-    """The truth of a single entry, if it is the same at every point."""
+    """Whether a single entry differs from 0. The answer must be the same at every point of the box."""
     return bool(decided(_truth(input), "the truth of a number"))
 
 
 @rule(torch.ops.aten._local_scalar_dense, formula="x", **_RECORD)
 def scalar(input: Box) -> Any:
-    """The value of a single Boolean or integer entry, if it is the same at every point.
+    """The value of a single Boolean or integer entry. The value must be the same at every point of the box.
 
     Raises:
         EscapeError: for real numbers.
@@ -134,11 +135,12 @@ def scalar(input: Box) -> Any:
     return decided(input, "the value").item()
 
 
-# --- logic: increasing in both arguments, so certainty goes with certainty --------------------------------------------
+# --- logic ------------------------------------------------------------------------------------------------------------
+# And, or, any and all are increasing, so each maps lower bounds to the lower bound and upper bounds to the upper one.
 
 
 def _truth(x: Any) -> Box:
-    """A box of Booleans: of numbers, whether they differ from 0."""
+    """Convert to a box of Booleans. A number is true if it differs from 0."""
     if not isinstance(x, Box):
         return as_box(torch.as_tensor(x))
     if x.lower.dtype is torch.bool:
@@ -155,21 +157,21 @@ def logical_not(input: Any) -> Box:
 
 @rule("logical_and", formula=r"x \wedge y", **_RECORD)
 def logical_and(input: Any, other: Any) -> Box:
-    """Certain where both are."""
+    """Certain where both arguments are certain."""
     x, y = _truth(input), _truth(other)
     return Box(torch.logical_and(x.lower, y.lower), torch.logical_and(x.upper, y.upper))
 
 
 @rule("logical_or", formula=r"x \vee y", **_RECORD)
 def logical_or(input: Any, other: Any) -> Box:
-    """Certain where one is."""
+    """Certain where one argument is certain."""
     x, y = _truth(input), _truth(other)
     return Box(torch.logical_or(x.lower, y.lower), torch.logical_or(x.upper, y.upper))
 
 
 @rule("logical_xor", formula=r"x \oplus y", **_RECORD)
 def logical_xor(input: Any, other: Any) -> Box:
-    """Certain where both are decided and differ; false of one object with itself."""
+    """Certain where both arguments are decided and differ; false if both are one object."""
     if input is other:
         return _everywhere(input, False)
     x, y = _truth(input), _truth(other)
@@ -177,10 +179,10 @@ def logical_xor(input: Any, other: Any) -> Box:
 
 
 def _booleans(symbol: str, *operands: Any) -> None:
-    """Refuse the bitwise operators on numbers, as torch does.
+    """Check that the operands of a bitwise operator are Booleans.
 
     Raises:
-        UnsupportedOpError: naming the set operations, which they are sometimes taken for.
+        UnsupportedOpError: for numbers. It names the set operations, since users of interval libraries expect those.
     """
     for x in operands:
         dtype = torch.bool if isinstance(x, bool) else getattr(as_box(x).lower, "dtype", type(x).__name__)
@@ -193,41 +195,41 @@ def _booleans(symbol: str, *operands: Any) -> None:
 
 @rule("bitwise_not", "__invert__", formula=r"\neg x", **_RECORD)
 def bitwise_not(input: Any) -> Box:
-    """As `logical_not`, of Booleans."""
+    """As `logical_not`, for Booleans only."""
     _booleans("~", input)
     return logical_not(input)
 
 
 @rule("bitwise_and", "__and__", "__iand__", "__rand__", formula=r"x \wedge y", **_RECORD)
 def bitwise_and(input: Any, other: Any) -> Box:
-    """As `logical_and`, of Booleans."""
+    """As `logical_and`, for Booleans only."""
     _booleans("&", input, other)
     return logical_and(input, other)
 
 
 @rule("bitwise_or", "__or__", "__ior__", "__ror__", formula=r"x \vee y", **_RECORD)
 def bitwise_or(input: Any, other: Any) -> Box:
-    """As `logical_or`, of Booleans."""
+    """As `logical_or`, for Booleans only."""
     _booleans("|", input, other)
     return logical_or(input, other)
 
 
 @rule("bitwise_xor", "__xor__", "__ixor__", "__rxor__", formula=r"x \oplus y", **_RECORD)
 def bitwise_xor(input: Any, other: Any) -> Box:
-    """As `logical_xor`, of Booleans."""
+    """As `logical_xor`, for Booleans only."""
     _booleans("^", input, other)
     return logical_xor(input, other)
 
 
 @rule("any", formula=r"\bigvee x", **_RECORD)
 def any_(input: Any, *args: Any, **kwargs: Any) -> Box:
-    """Certain where some entry is."""
+    """Certain where some entry is certain."""
     x = _truth(input)
     return Box(torch.any(x.lower, *args, **kwargs), torch.any(x.upper, *args, **kwargs))
 
 
 @rule("all", formula=r"\bigwedge x", **_RECORD)
 def all_(input: Any, *args: Any, **kwargs: Any) -> Box:
-    """Certain where all entries are."""
+    """Certain where all entries are certain."""
     x = _truth(input)
     return Box(torch.all(x.lower, *args, **kwargs), torch.all(x.upper, *args, **kwargs))

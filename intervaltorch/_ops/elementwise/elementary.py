@@ -1,7 +1,7 @@
 """Elementary functions: exponentials, logarithms, roots, trigonometric and hyperbolic functions.
 
-Budgets are at least twice the worst error measured against values of high precision, which is below 1.25 units
-of eps·|y| for every function here.
+Budgets are at least twice the worst error measured against values of high precision. That error is below 1.25 eps·|y|
+for every function here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..._theorems.rectangles import exponential, join
 from ...errors import DomainError
 from .arithmetic import clamp, mul, sub
 
-# Multiples of π above the real ones: the floats nearest to them lie below.
+# The floats nearest to π and π/2 lie below them. These are the next floats, which lie above.
 PI, HALF_PI = math.nextafter(pi, inf), math.nextafter(pi / 2, inf)
 
 # --- exponentials and logarithms ----------------------------------------------------------------------------
@@ -74,31 +74,32 @@ ANGLE = Budget(2, cuda=6)
 
 @rule("atan2", "arctan2", formula=r"\arg(x + i y)", family="angle", image=(-PI, PI), budget=ANGLE, proven=True)
 def atan2(input: Operand, other: Operand) -> Box:
-    """Monotone along every edge of the box, so extreme at corners, unless the box meets the cut.
+    """The hull of the angles at the corners, or [-π, π] where the box meets the cut.
 
-    The cut is the negative half-axis with the origin, and its angle is π. So a box with y in [0.0, 1] has its hull, up
-    to π. A box meets the cut if it has points on it and points below it, of which y = -0.0 is one as in torch.
+    The angle is monotone along every line parallel to an axis that does not cross the cut. The cut is the negative
+    half-axis with the origin, where the angle is π. So a box with y in [0.0, 1] does not meet the cut, and its hull
+    reaches up to π. A box meets the cut if it has points on the cut and points below. As in torch, y = -0.0 is below.
     """
     y, x = operands(input, other)
     y, x = as_tensors(y, x), as_tensors(x, y)
-    dtype = torch.result_type(y.lower, x.lower)  # as torch has it for 0-d tensors, whose dimension `where` changes
+    dtype = torch.result_type(y.lower, x.lower)  # taken here, since `where` gives 0-d tensors dimensions
     cut = y.lower.signbit() & (y.upper >= 0) & x.lower.signbit()
-    # There x = 1 in its place keeps the derivatives at the origin out of the backward pass. x = 0.0 is in any box that
-    # ends at -0.0.
+    # Where the box meets the cut, x = 1 keeps the derivatives at the origin out of the backward pass. Adding 0.0 turns
+    # an upper end -0.0 into 0.0, which is the same real number.
     ends = (torch.where(cut, 1.0, end.to(dtype)) for end in (x.lower, x.upper + 0.0))
     lower, upper = corners(_angle, Box(*(end.to(dtype) for end in y)), Box(*ends))
     return widened(Box(lower.masked_fill(cut, -PI), upper.masked_fill(cut, PI)), ANGLE, (-PI, PI))
 
 
 def _angle(y: Tensor, x: Tensor) -> Tensor:
-    """The angle, with gradient 0 at the origin, where it is no number."""
+    """The angle, with gradient 0 at the origin, where torch's gradient is NaN."""
     origin = (y == 0) & (x == 0)
     return torch.atan2(y.masked_fill(origin, 0.0), torch.where(origin, torch.ones_like(x).copysign(x.detach()), x))
 
 
 @rule("polar", formula=r"r e^{i \varphi}", family="complex", proven=True, torch_checks=True)
 def polar(abs: Any, angle: Any) -> Box:
-    """Each part is a product of two variables: the smallest rectangle."""
+    """The smallest rectangle: each part is a product of two independent variables."""
     angle = as_box(angle)
     return join(mul(abs, cos(angle)), mul(abs, sin(angle)))
 
@@ -110,13 +111,13 @@ increasing("rad2deg", formula=r"180 x / \pi", curvature="convex", budget=Budget(
 
 
 def _sinh(x: Tensor) -> Tensor:
-    """The hyperbolic sine; beyond 30 as e^(|x|/2) e^(|x|/2) / 2, which overflows only where the sine does."""
+    """The hyperbolic sine; beyond 30 as e^(|x|/2) e^(|x|/2) / 2, which overflows only where the true value does."""
     root = torch.exp(x.abs().clamp(min=30) / 2)
     return torch.where(x.abs() > 30, torch.copysign(root * 0.5 * root, x), torch.sinh(x.clamp(-30, 30)))
 
 
 def _cosh(x: Tensor) -> Tensor:
-    """The hyperbolic cosine, likewise."""
+    """The hyperbolic cosine; beyond 30 as e^(|x|/2) e^(|x|/2) / 2, which overflows only where the true value does."""
     root = torch.exp(x.abs().clamp(min=30) / 2)
     return torch.where(x.abs() > 30, root * 0.5 * root, torch.cosh(x.clamp(-30, 30)))
 
@@ -146,8 +147,8 @@ sigmoid = increasing("sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0
 def logit(input: Box, eps: Any = None) -> Box:
     """Increasing.
 
-    The quotient x / (1 - x) errs by 1.5 eps of itself, so its logarithm by 1.5 eps, which is an error of the
-    first kind where |y| > 1 and of the second elsewhere, as x > 1/4 there.
+    The computed quotient x / (1 - x) errs by 1.5 eps of itself, so its logarithm y by 1.5 eps. Where |y| > 1, the
+    relative part of the budget covers this error. Elsewhere x > 1/4, and the part relative to the input covers it.
     """
     if eps is None or eps < 0:
         input = check_domain("logit", input, (0.0, 1.0))

@@ -1,4 +1,4 @@
-"""Powers, and functions of two arguments made of powers, exponentials and logarithms."""
+"""Powers, and functions of two arguments that consist of powers, exponentials and logarithms."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .arithmetic import absolute, add, div, mul, reciprocal, square, sub
 from .elementary import exp, exp2, log, log1p, sqrt
 
 POWER = Budget(relative=4, cuda=18)
-"""The error measured is 2.1 eps: torch computes x**-2 as 1 / (x x), where x x may lose digits to underflow."""
+"""The largest error measured is 2.1 eps. torch computes x**-2 as 1 / (x x), where x x may lose digits to underflow."""
 
 
 # --- powers -------------------------------------------------------------------------------------------------
@@ -27,9 +27,10 @@ POWER = Budget(relative=4, cuda=18)
 
 @rule("pow", "__pow__", "__ipow__", formula="x^p", family="power", budget=POWER, proven=True)
 def power(input: Operand, exponent: Operand) -> Box:
-    """The hull: monotone in x or |x| for one exponent, at the corners for intervals of both.
+    """The hull. For a fixed exponent the power is monotone in x or |x|; for an interval of exponents it is extreme at
+    the corners.
 
-    For integer exponents x may be negative; their negative powers are unbounded where the box contains 0.
+    x may be negative for integer exponents. A negative power is unbounded where the box contains 0.
     """
     x, p = operands(input, exponent)
     x = as_tensors(x, p)
@@ -38,7 +39,7 @@ def power(input: Operand, exponent: Operand) -> Box:
             p = as_box(p.lower.to(x.lower.dtype))
         special = None if isinstance(p.lower, Tensor) else {2: square, 0.5: sqrt, -1: reciprocal}.get(p.lower)
         return special(x) if special else _fixed_power(x, p.lower)
-    # Of a fixed exponent the base may be negative; elsewhere both are positive and vary.
+    # A base may be negative or zero where the exponent is fixed. Elsewhere `_power_at_corners` checks its domain.
     fixed = (p.lower == p.upper) & (x.lower <= 0)
     if readable(fixed) and not anywhere(fixed):
         return _power_at_corners(x, p)
@@ -49,15 +50,15 @@ def power(input: Operand, exponent: Operand) -> Box:
 
 
 def _power_at_corners(x: Box, p: Box) -> Box:
-    """The power of non-negative numbers: monotone in each argument; a base of 0 is that of the positive numbers."""
+    """The power of non-negative numbers: monotone in each argument. A base of -0.0 counts as 0.0."""
     x = check_domain("x**p for intervals of exponents", x, (0.0, inf))
     return widened(unbounded(*corners(torch.pow, Box(x.lower + 0.0, x.upper + 0.0), p)), POWER, (0.0, inf))
 
 
 def _fixed_power(x: Box, p: Any) -> Box:
-    """The power for a number or tensor p: monotone in |x| if p is even, else in x; falling where p is negative.
+    """The power for a number or tensor p: monotone in |x| if p is even, else in x; decreasing where p is negative.
 
-    An odd negative power has a pole with different signs on its sides, see `sides_of_zero`.
+    An odd negative power has a pole at 0 with different signs on its two sides, see `sides_of_zero`.
     """
     integer = (p % 1 == 0) | (abs(p) == inf)
     odd, even, negative = p % 2 == 1, integer & (p % 2 != 1), p < 0
@@ -74,8 +75,8 @@ def _fixed_power(x: Box, p: Any) -> Box:
         below, above = sides_of_zero(x)
         meets = below | above
         falling, rising = negative & odd & below, negative & _pick(odd, above, meets)
-        infinite = negative & (low == 0)  # at a point, where the power is not odd
-        # At a pole the power of 1 in its place keeps infinite derivatives out of the backward pass.
+        infinite = negative & (low == 0)  # the point 0; where the power is odd, `falling` overrides this below
+        # At a pole the power of 1 is computed instead, to keep infinite derivatives out of the backward pass.
         lower = torch.pow(low.masked_fill(falling | infinite, 1.0), p)
         lower = lower.masked_fill(infinite, inf).masked_fill(falling, -inf)
         upper = torch.pow(high.masked_fill(rising, 1.0), p).masked_fill(rising, inf)
@@ -101,7 +102,10 @@ def float_power(input: Operand, exponent: Operand) -> Box:
 
 @rule("ldexp", formula="x 2^n", family="power", proven=True)
 def ldexp(input: Operand, other: Operand) -> Box:
-    """A product with a power of two; an integer power is exact, and its halves do not overflow before the product."""
+    """A product with a power of two.
+
+    An integer power is applied in two halves, each of which is exact and does not overflow before the product does.
+    """
     if not isinstance(other, Tensor) or other.is_floating_point():
         return mul(input, power(2.0, as_box(other)))
     two = as_tensors(as_box(2.0), as_box(input)).lower
@@ -130,7 +134,7 @@ def _hypot(x: Tensor, y: Tensor) -> Tensor:
 
 @rule("lerp", formula="(1 - w) x + w y", family="power", proven=True, torch_checks=True)
 def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
-    """Affine in each argument: the hull of both ends of the weight."""
+    """Affine in each argument, so the hull is that of the values at both ends of the weight."""
     like = as_box(input)
     w, one = operand(weight, like), as_tensors(as_box(1.0), like)
     at_l, at_u = (add(mul(sub(one, v), input), mul(as_box(end), v)) for v in w)
@@ -142,13 +146,13 @@ def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
 
 @rule("logaddexp", formula=r"\log(e^x + e^y)", family="power", proven=True)
 def logaddexp(input: Operand, other: Operand) -> Box:
-    """Increasing in both arguments; max(x, y) + log(1 + e^-|x-y|) loses nothing where the result is near 0."""
+    """Increasing in both arguments. Computed as max(x, y) + log(1 + e^-|x-y|), which is accurate near 0 too."""
     return _by_ends(lambda x, y: add(_largest(x, y), log1p(exp(_minus_distance(x, y)))), input, other)
 
 
 @rule("logaddexp2", formula=r"\log_2(2^x + 2^y)", family="power", proven=True)
 def logaddexp2(input: Operand, other: Operand) -> Box:
-    """Increasing in both arguments."""
+    """Increasing in both arguments; computed as `logaddexp`."""
     ln2 = log(as_tensors(as_box(2.0), as_box(input)))
 
     def at(x: Box, y: Box) -> Box:
@@ -158,7 +162,7 @@ def logaddexp2(input: Operand, other: Operand) -> Box:
 
 
 def _by_ends(function: Any, input: Operand, other: Operand) -> Box:
-    """An increasing function of two arguments, given as a rule, at their lower and at their upper ends."""
+    """Bound an increasing function of two arguments, given as a rule: its values at the lower and at the upper ends."""
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
     at_l, at_u = (function(as_box(a), as_box(b)) for a, b in zip(x, y, strict=True))
@@ -166,10 +170,12 @@ def _by_ends(function: Any, input: Operand, other: Operand) -> Box:
 
 
 def _largest(x: Box, y: Box) -> Box:
+    """The larger of two points."""
     return as_box(torch.maximum(x.lower, y.lower))
 
 
 def _minus_distance(x: Box, y: Box) -> Box:
+    """Bounds of -|x - y|."""
     distance = absolute(sub(x, y))
     return Box(-distance.upper, -distance.lower)
 
@@ -187,7 +193,7 @@ def xlog1py(input: Operand, other: Operand) -> Box:
 
 
 def _product_with_zero(input: Operand, factor: Box) -> Box:
-    """The hull of the corner products, where 0 times infinity is 0."""
+    """The hull of the corner products, with 0 for the product of 0 and infinity."""
     x = as_tensors(operand(input, factor), factor)
 
     def product(a: Tensor, b: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Functions with jumps: rounding to integers, signs, remainders, infinities."""
+"""Functions with jumps: rounding to integers, signs, remainders, tests for infinity."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ increasing("trunc", "fix", formula=r"\operatorname{trunc} x", budget=EXACT)
 
 @rule("round", formula=r"\operatorname{round} x", family="step", proven=True)
 def round(input: Box, *, decimals: int = 0) -> Box:
-    """Increasing; decimals are cut by scaling, rounding to an integer, and scaling back."""
+    """Increasing. Decimals are rounded by scaling, rounding to an integer, and scaling back."""
     scale = 10.0 ** abs(decimals)
     there, back = (mul, div) if decimals >= 0 else (div, mul)
     scaled = there(input, scale) if decimals else input
@@ -40,7 +40,7 @@ def round(input: Box, *, decimals: int = 0) -> Box:
 
 @rule("frac", formula=r"x - \operatorname{trunc} x", family="step", image=(-1.0, 1.0), budget=EXACT, proven=True)
 def frac(input: Box) -> Box:
-    """Increasing between integers; where the box contains a jump, the hull of what lies on either side."""
+    """Increasing between integers. Where the box contains a jump, the hull of the values on both sides of the jump."""
     l, u = input
     jump_below = torch.trunc(l.clamp(max=0)) != torch.trunc(u.clamp(max=0))
     jump_above = torch.trunc(l.clamp(min=0)) != torch.trunc(u.clamp(min=0))
@@ -63,7 +63,7 @@ decreasing(
 
 @rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True, torch_checks=True)
 def heaviside(input: Operand, values: Operand) -> Box:
-    """The hull of the values that occur."""
+    """The hull of those of 0, v and 1 that occur."""
     x, v = as_box(input), as_box(values)
     below, above, zero = x.lower < 0, x.upper > 0, (x.lower <= 0) & (x.upper >= 0)
     lower, upper = torch.where(zero, v.lower, inf), torch.where(zero, v.upper, -inf)
@@ -75,7 +75,10 @@ def heaviside(input: Operand, values: Operand) -> Box:
 
 @rule("copysign", formula=r"|x| \operatorname{sgn} y", family="step", budget=EXACT, proven=True)
 def copysign(input: Operand, other: Operand) -> Box:
-    """The size of the first with the signs of the second; a zero that is no point may have either sign."""
+    """The absolute value of the first argument with the signs of the second.
+
+    A zero in a box that is no point may have either sign.
+    """
     size, y = absolute(as_box(input)), as_box(other)
     dtype = torch.result_type(size.lower, y.lower)
     size = Box(size.lower.to(dtype), size.upper.to(dtype))
@@ -91,9 +94,10 @@ def copysign(input: Operand, other: Operand) -> Box:
 
 @rule("fmod", formula=r"x - y \operatorname{trunc}(x / y)", family="step", proven=True, sharp=False)
 def fmod(input: Operand, other: Operand) -> Box:
-    """The hull for a fixed divisor; of one that varies any remainder counts where the integer part of x / y is not one.
+    """The hull for a fixed divisor; for a divisor that varies, the bound may be wider.
 
-    Increasing in x where it is one; else there is every remainder of the sign of x.
+    Where the integer part n of x / y is the same all over the box, x - n y is bounded. Elsewhere every remainder with
+    the sign of x counts.
     """
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
@@ -106,9 +110,10 @@ def fmod(input: Operand, other: Operand) -> Box:
     "remainder", "__mod__", "__imod__", formula=r"x - y \lfloor x / y \rfloor", family="step", proven=True, sharp=False
 )
 def remainder(input: Operand, other: Operand) -> Box:
-    """The hull for a fixed divisor; of one that varies any remainder counts where the integer part of x / y is not one.
+    """The hull for a fixed divisor; for a divisor that varies, the bound may be wider.
 
-    Increasing in x where it is one; else there is every remainder of the sign of y.
+    Where the integer part n of x / y is the same all over the box, x - n y is bounded. Elsewhere every remainder with
+    the sign of y counts.
     """
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
@@ -123,10 +128,10 @@ def rmod(input: Operand, other: Operand) -> Box:
 
 
 def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) -> Box:
-    """Bounds of x - n y if n, the integer part of x / y, is the same all over the box, else every remainder."""
+    """Bounds of x - n y if n, the integer part of x / y, is the same all over the box; else `every` remainder."""
     nothing = (y.lower <= 0) & (y.upper >= 0) | (x.lower.isinf() & (x.lower == x.upper))
     if y.lower is y.upper:
-        # x and its remainder move alike while n stays, and apart by at least |y| when it changes.
+        # While n stays, x and its remainder move by the same amount. When n changes, the amounts differ by |y| or more.
         at_l, at_u = function(x.lower, y.lower), function(x.upper, y.lower)
         moved = ((x.upper - at_u) - (x.lower - at_l)).abs()
         margin = 4 * torch.finfo(at_l.dtype).eps * (x.lower.abs() + x.upper.abs())
@@ -148,7 +153,7 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
 
 @rule("frexp", formula="x = m 2^e", family="step", budget=EXACT, proven=True)
 def frexp(input: Box) -> Any:
-    """Mantissas increase between powers of two, and have every value of their sign where the box contains one."""
+    """The mantissa increases between powers of two. Where the box contains one, it takes every value of its sign."""
     l, u = input
     (low, exponent), (high, above) = torch.frexp(l), torch.frexp(u)
     one_binade = (exponent == above) & (low.sign() == high.sign()) & ((l.isfinite() & u.isfinite()) | (l == u))
@@ -166,7 +171,7 @@ def frexp(input: Box) -> Any:
 
 @rule("nan_to_num", formula="x", family="step", budget=EXACT, proven=True)
 def nan_to_num(input: Box, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Box:
-    """Replaces infinite points; a box that merely reaches to infinity still does so afterwards."""
+    """Replaces the points -inf and inf. A wider box that reaches to infinity still reaches there afterwards."""
     l, u = input
     at_l, at_u = torch.nan_to_num(l, nan, posinf, neginf), torch.nan_to_num(u, nan, posinf, neginf)
     point = l == u
@@ -189,5 +194,5 @@ def isneginf(input: Box) -> Box:
 
 @rule("isreal", formula=r"x \in \mathbb{R}", family="comparison", budget=EXACT, proven=True)
 def isreal(input: Box) -> Tensor:
-    """True: this is asked of boxes of real numbers."""
+    """True everywhere: the entries of the box are real numbers."""
     return torch.ones_like(input.lower, dtype=torch.bool)
