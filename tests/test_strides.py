@@ -18,8 +18,8 @@ pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def transposed(x):
-    back = range(x.ndim - 1, -1, -1)
-    return x.permute(*back).contiguous().permute(*back)
+    back = tuple(range(x.ndim - 1, -1, -1))
+    return x.permute(back).contiguous().permute(back)
 
 
 def cyclic(x):
