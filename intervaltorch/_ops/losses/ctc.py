@@ -92,7 +92,12 @@ def _shifted(alpha: Tensor, places: int) -> Tensor:
 
 
 def _log_sum(x: Box) -> Box:
-    """`logsumexp` over the last dimension, without the undefined derivative where all terms are -inf."""
-    none = [(t == -inf).all(-1, keepdim=True) for t in x]
-    total = logsumexp(Box(*(t.masked_fill(n, 0.0) for t, n in zip(x, none, strict=True))), -1)
-    return Box(*(t.masked_fill(n.squeeze(-1), -inf) for t, n in zip(total, none, strict=True)))
+    """`logsumexp` over the last dimension, without the undefined derivative where all terms are -inf.
+
+    Terms that are all -inf are replaced before the sum, and the sum by -inf afterwards. The lower ends are replaced by the
+    upper ends, so that the ends stay in order.
+    """
+    no_lower, no_upper = ((t == -inf).all(-1, keepdim=True) for t in x)
+    upper = x.upper.masked_fill(no_upper, 0.0)
+    total = logsumexp(Box(torch.where(no_lower, upper.detach(), x.lower), upper), -1)
+    return Box(*(t.masked_fill(n.squeeze(-1), -inf) for t, n in zip(total, (no_lower, no_upper), strict=True)))
