@@ -12,10 +12,7 @@ from torch import nn
 import intervaltorch as it
 from intervaltorch import IntervalTensor, bound, layer_bounds
 from intervaltorch._compat import _Uncompiled
-
-
-def ball(*shape, radius=0.25):
-    return IntervalTensor.from_ball(torch.randn(*shape), radius)
+from tests.boxes import ball
 
 
 class Refusing(nn.Module):

@@ -6,6 +6,7 @@ an op without testing it fails.
 
 import warnings
 from fractions import Fraction
+from functools import partial
 
 import pytest
 import torch
@@ -14,21 +15,20 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from intervaltorch import IntervalTensor, UnsupportedOpError, rounding, testing
 from intervaltorch._records.registry import OPS
+from tests.boxes import box, seeded_ball
 from tests.table import BUILT_IN, UNARY
 
 aten, private = torch.ops.aten, torch._C._nn
 
 
-def ball(*shape):
-    return IntervalTensor.from_ball(torch.randn(*shape, generator=torch.Generator().manual_seed(sum(shape))), 0.1)
+ball = partial(seeded_ball, salt=sum)
 
 
 def plain(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1 + sum(shape)))
 
 
-def box(lower, upper):
-    return IntervalTensor(torch.tensor(lower), torch.tensor(upper))
+box = partial(box, dtype=None)
 
 
 WEIGHTS = [plain(2, 3), plain(2, 2), plain(2), plain(2)]

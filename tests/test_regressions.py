@@ -12,10 +12,7 @@ from torch import nn
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UndecidedError
-
-
-def box(lower, upper, dtype=torch.float64) -> IntervalTensor:
-    return IntervalTensor(torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype))
+from tests.boxes import box
 
 
 def test_softmax_of_far_apart_boxes_keeps_its_upper_bound():

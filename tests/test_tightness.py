@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor
+from tests.boxes import box
 from tests.tightness.by_hand import unmeasured
 from tests.tightness.cases import COMPOSED, Call, several_first
 from tests.tightness.measure import ratios
@@ -66,10 +67,6 @@ def test_page_names_every_op_once():
 
 def problem(function, *args):
     return Problem(function, args, {})
-
-
-def box(lower, upper):
-    return IntervalTensor(torch.tensor(lower).double(), torch.tensor(upper).double())
 
 
 def test_search_finds_extremes_inside_and_at_corners():

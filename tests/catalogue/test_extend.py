@@ -10,12 +10,9 @@ import intervaltorch as it
 from intervaltorch import Box, IntervalTensor
 from intervaltorch._records.registry import OPS
 from intervaltorch.testing import assert_encloses, check_op
+from tests.boxes import intervals
 
 inf = math.inf
-
-
-def box(*ends):
-    return IntervalTensor(*(torch.tensor(list(end)) for end in zip(*ends, strict=True)))
 
 
 @it.register(critical=(-1.0,), budget=it.Budget(relative=3))
@@ -34,18 +31,18 @@ def log_of_sum(a):
 
 
 def test_a_value_that_is_nan_leaves_the_box_unbounded_and_not_nan():
-    result = x_exp_x(box((-inf, inf), (-inf, 0.0)))
+    result = x_exp_x(intervals((-inf, inf), (-inf, 0.0)))
     assert result.lower.tolist() == [-inf, -inf]
     assert result.upper.tolist() == [inf, inf]
 
 
 def test_registered_functions_pass_their_own_check():
     check_op(x_exp_x)
-    check_op(log_of_sum, box((-0.5, 2.0), (0.0, 1.0)))
+    check_op(log_of_sum, intervals((-0.5, 2.0), (0.0, 1.0)))
 
 
 def test_the_first_argument_may_be_given_by_name():
-    x = box((-2.0, 0.0))
+    x = intervals((-2.0, 0.0))
     assert x_exp_x(x=x).lower.equal(x_exp_x(x).lower)
 
 
@@ -54,7 +51,7 @@ def test_an_elementwise_rule_refuses_intervals_in_other_arguments():
     def shifted(x, by):
         return x + by
 
-    x = box((0.0, 1.0))
+    x = intervals((0.0, 1.0))
     assert shifted(x, torch.ones(1)).upper.item() == 2
     with pytest.raises(it.UnsupportedOpError, match="first argument"):
         shifted(x, x)
@@ -63,7 +60,7 @@ def test_an_elementwise_rule_refuses_intervals_in_other_arguments():
 
 
 def test_the_ends_that_a_rule_returns_are_rounded_outward_by_its_budget():
-    x = box((0.1, 0.1))
+    x = intervals((0.1, 0.1))
     with it.rounding("outward"):
         y = log_of_sum(x)
     assert_encloses(y, torch.log1p(x.lower.double()))
@@ -71,7 +68,7 @@ def test_the_ends_that_a_rule_returns_are_rounded_outward_by_its_budget():
 
 
 def test_a_rule_without_a_budget_warns_and_strict_refuses_it():
-    a, b = box((1.0, 2.0)), box((1.0, 3.0))
+    a, b = intervals((1.0, 2.0)), intervals((1.0, 3.0))
     with it.rounding("outward"), pytest.warns(UserWarning, match="share"):
         y = share(a, b)
     assert (y.lower < 0.25).all()
@@ -81,7 +78,7 @@ def test_a_rule_without_a_budget_warns_and_strict_refuses_it():
 
 def test_a_rule_checks_its_domain_and_refuses_a_budget_of_which_input():
     with pytest.raises(it.DomainError):
-        log_of_sum(box((-2.0, 0.0)))
+        log_of_sum(intervals((-2.0, 0.0)))
     with pytest.raises(it.RegistrationError, match="input term"):
         it.register(lambda x: x, rule=lambda x: x, budget=it.Budget(input=1))
 
@@ -143,7 +140,7 @@ def test_a_function_that_is_not_elementwise_is_found_out():
 def test_a_rule_that_returns_no_box_is_found_out():
     pair = it.register(lambda x: x, rule=lambda x: (x.lower, x.upper))
     with pytest.raises(it.RegistrationError, match=r"plain tensors(.|\n)*return Box"):
-        pair(box((0.0, 1.0)))
+        pair(intervals((0.0, 1.0)))
 
 
 @pytest.mark.parametrize(
@@ -167,7 +164,7 @@ def test_a_rule_that_returns_no_box_is_found_out():
 def test_a_rule_that_returns_a_wrong_box_is_found_out(rule, message, mode):
     wrong = it.register(lambda x: x, rule=rule)
     with it.rounding(mode), pytest.raises(it.RegistrationError, match=message):
-        wrong(box((0.0, 1.0), (1.0, 2.0)))
+        wrong(intervals((0.0, 1.0), (1.0, 2.0)))
 
 
 def test_bounds_that_rounding_exchanged_are_put_in_order():
@@ -175,14 +172,14 @@ def test_bounds_that_rounding_exchanged_are_put_in_order():
     Y = near(IntervalTensor.point(torch.ones(2)))
     assert (Y.lower <= Y.upper).all() and Y.contains(1.0).all()
     unknown = it.register(lambda x: x, rule=lambda x: Box(x.lower * math.nan, x.upper))
-    assert unknown(box((0.0, 1.0))).lower.item() == -math.inf
+    assert unknown(intervals((0.0, 1.0))).lower.item() == -math.inf
 
 
 @pytest.mark.filterwarnings("ignore:the outward bounds")
 def test_an_image_that_does_not_hold_is_found_out():
     shifted = it.register(lambda x: x + 1, monotone="increasing", image=(0.0, math.inf))
     with it.rounding("outward"), pytest.raises(it.RegistrationError, match=r"the image or the budget"):
-        shifted(box((-9.0, -8.0)))
+        shifted(intervals((-9.0, -8.0)))
 
 
 @pytest.mark.filterwarnings("ignore:the outward bounds")
@@ -206,7 +203,7 @@ def test_rules_take_and_return_structures():
     def tally(xs, *, scale):
         return {"sum": xs[0] + xs[1], "n": 2}
 
-    X = box((0.0, 1.0))
+    X = intervals((0.0, 1.0))
     result = tally([X, X], scale=1)
     assert result["n"] == 2
     assert result["sum"].upper.item() == 2
@@ -239,7 +236,7 @@ def restored():
 @pytest.mark.usefixtures("restored")
 def test_functions_of_torch_get_a_rule_under_every_spelling():
     it.register(torch.special.ndtr, monotone="increasing")
-    X = box((-1.0, 2.0))
+    X = intervals((-1.0, 2.0))
     for ndtr in (torch.special.ndtr, torch.ops.aten.special_ndtr):
         Y = ndtr(X)
         assert Y.lower.equal(torch.special.ndtr(X.lower)) and Y.upper.equal(torch.special.ndtr(X.upper))
@@ -247,7 +244,7 @@ def test_functions_of_torch_get_a_rule_under_every_spelling():
 
 @pytest.mark.usefixtures("restored")
 def test_functions_that_are_refused_can_get_a_rule():
-    X = box((1.0, 2.0), (5.0, 6.0))
+    X = intervals((1.0, 2.0), (5.0, 6.0))
     with pytest.raises(it.UnsupportedOpError, match="how many values are equal"):
         torch.histc(X, 3, 0, 6)
     it.register(torch.histc, rule=lambda x, *bins: it.Box(torch.zeros(3), torch.full((3,), 2.0)))
@@ -259,7 +256,7 @@ def test_custom_ops_get_a_rule():
     def cube(x: torch.Tensor) -> torch.Tensor:
         return x**3
 
-    X = box((-1.0, 2.0))
+    X = intervals((-1.0, 2.0))
     with pytest.raises(it.UnsupportedOpError, match="cube"):
         cube(X)
     assert it.register(cube, monotone="increasing") is cube
@@ -272,7 +269,7 @@ def test_a_function_with_an_inplace_flag_works_in_place():
     def soft(x, inplace=False):
         return x.mul_(2) if inplace else x * 2
 
-    X = box((0.0, 1.0))
+    X = intervals((0.0, 1.0))
     assert soft(X, inplace=True) is X
     assert X.upper.item() == 2
 

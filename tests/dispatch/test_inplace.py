@@ -10,10 +10,7 @@ from torch import nn
 import intervaltorch as it
 from intervaltorch import IntervalTensor
 from intervaltorch._records.registry import OPS
-
-
-def ball(*shape, radius=0.25):
-    return IntervalTensor.from_ball(torch.randn(*shape), radius)
+from tests.boxes import ball
 
 
 def assert_same(X, Y):

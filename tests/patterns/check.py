@@ -1,21 +1,16 @@
 """What the tests of patterns share: a program run on a box and at points of it."""
 
 import re
+from functools import partial
 
 import pytest
 import torch
 
 from intervaltorch import IntervalTensor, rounding
 from intervaltorch.testing import assert_encloses, sample_points
+from tests.boxes import ball
 
-
-def ball(*shape, radius=0.25, offset=0.0, dtype=torch.float64):
-    """A random box; its centre is drawn from the seeded generator."""
-    return IntervalTensor.from_ball(torch.randn(*shape, dtype=dtype) + offset, radius)
-
-
-def box(lower, upper, dtype=torch.float64):
-    return IntervalTensor(torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype))
+ball = partial(ball, dtype=torch.float64)
 
 
 def boxes_of(result):

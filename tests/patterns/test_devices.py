@@ -9,12 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from intervaltorch import DeviceError, IntervalTensor, UnsupportedOpError, bound, hull, rounding
-from tests.patterns.check import ball, refuses
-
-
-def box(*shape):
-    return ball(*shape, dtype=torch.float32)
-
+from tests.boxes import ball
+from tests.patterns.check import refuses
 
 # Each takes a box of shape (2, 3, 4) and a tensor like it.
 COMBINATIONS = {
@@ -47,7 +43,7 @@ COMBINATIONS = {
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_values_are_not_combined_with_tensors_without_values(name, kind):
     """Some kernels of torch would: a box on the CPU times a matrix on meta came out as a box of memory as it lay."""
-    X, M = box(2, 3, 4), box(2, 3, 4).to("meta")
+    X, M = ball(2, 3, 4), ball(2, 3, 4).to("meta")
     M = M if kind == "box" else M.lower
     combine = COMBINATIONS[name]
     with pytest.raises((DeviceError, UnsupportedOpError)) as caught:
@@ -63,7 +59,7 @@ def test_values_are_not_combined_with_tensors_without_values(name, kind):
 
 @pytest.mark.parametrize("name", ["+", "-", "*", "/", "@", "maximum", ">", "cat", "where", "linear", "mse_loss"])
 def test_nor_the_other_way_round(name):
-    X, M = box(2, 3, 4), torch.empty(2, 3, 4, device="meta")
+    X, M = ball(2, 3, 4), torch.empty(2, 3, 4, device="meta")
     combine = COMBINATIONS[name]
     for call in (
         lambda: combine(M, X),
@@ -86,7 +82,7 @@ MODULES = {
 @pytest.mark.parametrize("name", MODULES)
 def test_modules(name, grad):
     module, shape = MODULES[name]
-    X, elsewhere = box(*shape), copy.deepcopy(module).to("meta")
+    X, elsewhere = ball(*shape), copy.deepcopy(module).to("meta")
     model = nn.Sequential(nn.Identity(), elsewhere)
     with torch.set_grad_enabled(grad):
         refuses(DeviceError, lambda: bound(model, X), "in: 1", "on cpu", "on meta", "to_empty")
@@ -100,7 +96,7 @@ def test_modules(name, grad):
 
 @pytest.mark.parametrize("name", COMBINATIONS)
 def test_wholly_on_meta_shapes_are_told_or_values_are_asked_for_by_name(name):
-    X = box(2, 3, 4).to("meta")
+    X = ball(2, 3, 4).to("meta")
     try:
         Y = COMBINATIONS[name](X, X.lower)
     except UnsupportedOpError as error:
@@ -110,7 +106,7 @@ def test_wholly_on_meta_shapes_are_told_or_values_are_asked_for_by_name(name):
 
 
 def test_what_takes_only_a_shape_a_device_a_number_or_a_place_takes_it_from_anywhere():
-    X, M = box(2, 3, 4), torch.empty(2, 3, 4, device="meta")
+    X, M = ball(2, 3, 4), torch.empty(2, 3, 4, device="meta")
     assert X.view(6, 4).view_as(M).lower.equal(X.lower)
     assert X.expand_as(M).device == X.device and X.reshape_as(M).device == X.device
     assert X.to(M).device == M.device and X.type_as(M).device == M.device
@@ -121,12 +117,12 @@ def test_what_takes_only_a_shape_a_device_a_number_or_a_place_takes_it_from_anyw
 def test_what_torch_finds_out_is_said_in_the_same_words():
     """As on any two devices, of which the library does not look at each before torch does."""
     refuses(
-        DeviceError, lambda: box(2, 3).to("meta") + torch.ones(3, dtype=torch.long), "on meta", "on cpu", "X.device"
+        DeviceError, lambda: ball(2, 3).to("meta") + torch.ones(3, dtype=torch.long), "on meta", "on cpu", "X.device"
     )
 
 
 def test_sets_are_on_one_device():
-    X, M = box(2, 3), box(2, 3).to("meta")
+    X, M = ball(2, 3), ball(2, 3).to("meta")
     for relate in (X.contains, X.issubset, X.isdisjoint, X.hull, X.intersection, lambda m: hull(X, m)):
         for other in (M, M.lower):
             refuses(DeviceError, lambda relate=relate, other=other: relate(other), "meta", "cpu", "to(")
@@ -136,14 +132,14 @@ def test_sets_are_on_one_device():
 
 @pytest.mark.parametrize("ask", [lambda x: bool(x.sum() > 0), lambda x: (x > 0).tolist(), lambda x: int(x[0, 0] > 0)])
 def test_python_gets_no_answer_without_values(ask):
-    refuses(UnsupportedOpError, lambda: ask(box(2, 3).to("meta")), "reads values", "meta device")
+    refuses(UnsupportedOpError, lambda: ask(ball(2, 3).to("meta")), "reads values", "meta device")
     refuses(
         UnsupportedOpError, lambda: torch.vmap(lambda l: l + ask(IntervalTensor(l, l + 1)))(torch.ones(4, 2, 3)), "vmap"
     )
 
 
 def test_moving_a_module_mends_it():
-    X = box(2, 4)
+    X = ball(2, 4)
     module = nn.Linear(4, 2, device="meta")
     refuses(DeviceError, lambda: module(X), "to_empty")
     module.to_empty(device=X.device).reset_parameters()

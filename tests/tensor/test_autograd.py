@@ -10,10 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
-
-
-def ball(*shape, radius=0.25):
-    return IntervalTensor.from_ball(torch.randn(*shape), radius)
+from tests.boxes import ball
 
 
 def test_the_wrapper_never_requires_grad_and_its_bounds_do():

@@ -1,13 +1,14 @@
 """Python control flow on boxes: a branch is taken only if every point of the box takes it."""
 
+from functools import partial
+
 import pytest
 import torch
 
-from intervaltorch import IntervalTensor, UndecidedError, bound
+from intervaltorch import UndecidedError, bound
+from tests.boxes import box
 
-
-def box(lower, upper):
-    return IntervalTensor(torch.tensor(lower), torch.tensor(upper))
+box = partial(box, dtype=None)
 
 
 class Shrink(torch.nn.Module):

@@ -12,10 +12,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset, default_collate
 
 from intervaltorch import IntervalTensor
-
-
-def ball(*shape, radius=0.25):
-    return IntervalTensor.from_ball(torch.randn(shape), radius)
+from tests.boxes import ball
 
 
 def assert_same(X, Y):

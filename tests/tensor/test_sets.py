@@ -7,23 +7,20 @@ import torch
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
+from tests.boxes import intervals
 
 inf = math.inf
 
 
-def box(*ends):
-    return IntervalTensor(*(torch.tensor(list(end)) for end in zip(*ends, strict=True)))
-
-
-X = box((0.0, 1.0), (2.0, 4.0))
+X = intervals((0.0, 1.0), (2.0, 4.0))
 
 
 def test_relations():
     assert X.contains(torch.tensor([0.5, 5.0])).tolist() == [True, False]
     assert X.contains(1).tolist() == [True, False]
-    assert X.contains(box((0.0, 1.0), (2.0, 5.0))).tolist() == [True, False]
-    assert X.issubset(box((-1.0, 2.0), (3.0, 4.0))).tolist() == [True, False]
-    assert X.isdisjoint(box((1.5, 2.0), (4.0, 5.0))).tolist() == [True, False]
+    assert X.contains(intervals((0.0, 1.0), (2.0, 5.0))).tolist() == [True, False]
+    assert X.issubset(intervals((-1.0, 2.0), (3.0, 4.0))).tolist() == [True, False]
+    assert X.isdisjoint(intervals((1.5, 2.0), (4.0, 5.0))).tolist() == [True, False]
     assert X.isdisjoint(3.0).tolist() == [True, False]
     assert not X.contains(math.nan).any()
 
@@ -37,7 +34,7 @@ def test_relations_compare_exact_values():
 
 
 def test_hull():
-    Y = X.hull(box((2.0, 3.0), (3.0, 3.5)))
+    Y = X.hull(intervals((2.0, 3.0), (3.0, 3.5)))
     assert Y.lower.tolist() == [0, 2]
     assert Y.upper.tolist() == [3, 4]
     assert it.hull(3.0, X, torch.tensor([-1.0, 2.5])).lower.tolist() == [-1, 2]
@@ -52,12 +49,12 @@ def test_outward_a_hull_contains_the_number_itself():
 
 
 def test_intersection():
-    Y = X.intersection(box((0.5, 3.0), (4.0, 5.0)))
+    Y = X.intersection(intervals((0.5, 3.0), (4.0, 5.0)))
     assert Y.lower.tolist() == [0.5, 4]
     assert Y.upper.tolist() == [1, 4]
     assert it.intersection(X, X, X).lower.equal(X.lower)
     with pytest.raises(ValueError, match=r"index \(1,\): 4.5 > 4"):
-        X.intersection(box((0.0, 1.0), (4.5, 5.0)))
+        X.intersection(intervals((0.0, 1.0), (4.5, 5.0)))
 
 
 def test_nan_is_in_no_set():
@@ -73,7 +70,7 @@ def test_functions_need_a_box():
 
 
 def test_booleans_are_sets_too():
-    undecided = box((0.0, 2.0)) > 1
+    undecided = intervals((0.0, 2.0)) > 1
     true = torch.tensor([True])
     assert undecided.contains(true).all()
     assert undecided.intersection(true).item() is True
@@ -101,9 +98,9 @@ def test_bisection_shares_only_the_splitting_point():
 
 
 def test_unbounded_boxes_can_be_bisected():
-    low, high = box((-inf, inf), (0.0, 1.0)).bisect()
+    low, high = intervals((-inf, inf), (0.0, 1.0)).bisect()
     assert low.upper[0] == high.lower[0] == 0
-    low, high = box((0.0, inf), (0.0, 1.0)).bisect()
+    low, high = intervals((0.0, inf), (0.0, 1.0)).bisect()
     assert low.upper[0].isfinite()
 
 

@@ -10,13 +10,9 @@ from torch import nn
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
+from tests.boxes import intervals
 
 inf = math.inf
-
-
-def box(*ends, dtype=torch.float32):
-    lower, upper = zip(*ends, strict=True)
-    return IntervalTensor(torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype))
 
 
 # --- construction -----------------------------------------------------------------------------------------------------
@@ -57,7 +53,7 @@ def test_bounds_on_two_devices_are_refused():
 
 
 def test_boxes_are_no_bounds_of_boxes():
-    x = box((0.0, 1.0))
+    x = intervals((0.0, 1.0))
     for make in (
         lambda: IntervalTensor(x, x),
         lambda: IntervalTensor.point(x),
@@ -176,7 +172,7 @@ def test_both_bounds_are_laid_out_alike_so_that_views_reach_both():
 
 
 def test_accessors():
-    X = box((-1.0, 3.0), (2.0, 2.0), (-4.0, -1.0))
+    X = intervals((-1.0, 3.0), (2.0, 2.0), (-4.0, -1.0))
     assert X.center.tolist() == [1, 2, -2.5]
     assert X.radius.tolist() == [2, 0, 1.5]
     assert X.width.tolist() == [4, 0, 3]
@@ -187,12 +183,12 @@ def test_accessors():
 def test_a_centre_neither_overflows_nor_leaves_its_interval():
     huge = torch.finfo(torch.float32).max
     least = 2.0**-149  # the smallest positive float32: its half rounds to zero
-    X = box((huge, huge), (least, least), (-inf, inf), (0.0, inf), (-inf, 1.0))
+    X = intervals((huge, huge), (least, least), (-inf, inf), (0.0, inf), (-inf, 1.0))
     assert X.center.tolist() == [huge, pytest.approx(least, rel=0), 0, huge, -huge]
     assert X.contains(X.center).all()
     assert X.radius.tolist() == [0, 0, inf, inf, inf]
     assert X.width.tolist() == [0, 0, inf, inf, inf]
-    assert box((inf, inf)).width.item() == inf
+    assert intervals((inf, inf)).width.item() == inf
 
 
 def test_outward_the_ball_around_the_centre_contains_the_box():
@@ -239,7 +235,7 @@ def test_metadata_is_that_of_a_tensor():
 
 @pytest.mark.parametrize("convert", ["double", "float", "half", "bfloat16", "clone", "cpu", "detach", "contiguous"])
 def test_conversions_act_on_both_bounds(convert):
-    X = box((-1.0, 2.0), (0.5, 0.5))
+    X = intervals((-1.0, 2.0), (0.5, 0.5))
     Y = getattr(X, convert)()
     assert type(Y) is IntervalTensor
     assert Y.dtype == getattr(X.lower, convert)().dtype
@@ -248,7 +244,7 @@ def test_conversions_act_on_both_bounds(convert):
 
 
 def test_a_narrower_dtype_rounds_outward_in_outward_mode():
-    X = box((0.1, 0.3), (1e-9, 1e9), dtype=torch.float64)
+    X = intervals((0.1, 0.3), (1e-9, 1e9), dtype=torch.float64)
     with it.rounding("outward"):
         for dtype in (torch.float32, torch.float16, torch.bfloat16):
             Y = X.to(dtype)
@@ -257,7 +253,7 @@ def test_a_narrower_dtype_rounds_outward_in_outward_mode():
 
 
 def test_plain_tensors_follow_the_dtype_and_shape_of_a_box_and_stay_plain():
-    X = box((0.0, 1.0), (0.0, 1.0), dtype=torch.float64)
+    X = intervals((0.0, 1.0), (0.0, 1.0), dtype=torch.float64)
     for y in (
         torch.ones(2).to(X),
         torch.ones(2).type_as(X),
@@ -269,7 +265,7 @@ def test_plain_tensors_follow_the_dtype_and_shape_of_a_box_and_stay_plain():
 
 
 def test_tensors_made_like_a_box():
-    X = box((0.0, 1.0), (0.0, 1.0))
+    X = intervals((0.0, 1.0), (0.0, 1.0))
     for Y in (
         torch.zeros_like(X),
         torch.empty_like(X),
@@ -288,7 +284,7 @@ def test_tensors_made_like_a_box():
 
 
 def test_the_sampling_step_of_a_vae_works_as_written():
-    mu, log_std = box((-1.0, 1.0), (0.0, 0.0)), box((0.0, 0.0), (-1.0, 0.0))
+    mu, log_std = intervals((-1.0, 1.0), (0.0, 0.0)), intervals((0.0, 0.0), (-1.0, 0.0))
     std = log_std.exp()
     torch.manual_seed(3)
     z = mu + torch.randn_like(std) * std
@@ -311,7 +307,7 @@ OPERATORS = {
 )
 @pytest.mark.parametrize("symbol", OPERATORS)
 def test_numbers_and_plain_tensors_on_either_side(symbol, other):
-    X, operate = box((1.0, 2.0), (-3.0, -1.0)), OPERATORS[symbol]
+    X, operate = intervals((1.0, 2.0), (-3.0, -1.0)), OPERATORS[symbol]
     value = other if isinstance(other, torch.Tensor) else float(other)
     for Y, corners in (
         (operate(X, other), [operate(X.lower, value), operate(X.upper, value)]),
@@ -357,14 +353,14 @@ def test_a_number_is_the_bound_of_every_entry():
     [
         (lambda: IntervalTensor(0.5, 2.0), "IntervalTensor([0.5, 2])"),
         (lambda: IntervalTensor.point(torch.tensor(1.5)), "IntervalTensor(1.5)"),
-        (lambda: box((0.0, 1.0), (2.0, 2.0)), "IntervalTensor([[0, 1], 2])"),
-        (lambda: box((-inf, 1e-8)), "IntervalTensor([[-inf, 1e-08]])"),
-        (lambda: box((0.0, 1.0)).double(), "IntervalTensor([[0, 1]], dtype=torch.float64)"),
-        (lambda: box((0.0, 1.0)).requires_grad_(), "IntervalTensor([[0, 1]], requires_grad=True)"),
-        (lambda: box((0.0, 1.0), (1.0, 2.0), (-1.0, 0.0)) > 0, "IntervalTensor([undecided, True, False])"),
+        (lambda: intervals((0.0, 1.0), (2.0, 2.0)), "IntervalTensor([[0, 1], 2])"),
+        (lambda: intervals((-inf, 1e-8)), "IntervalTensor([[-inf, 1e-08]])"),
+        (lambda: intervals((0.0, 1.0)).double(), "IntervalTensor([[0, 1]], dtype=torch.float64)"),
+        (lambda: intervals((0.0, 1.0)).requires_grad_(), "IntervalTensor([[0, 1]], requires_grad=True)"),
+        (lambda: intervals((0.0, 1.0), (1.0, 2.0), (-1.0, 0.0)) > 0, "IntervalTensor([undecided, True, False])"),
         (lambda: IntervalTensor([], []), "IntervalTensor([])"),
         (lambda: IntervalTensor(torch.zeros(0, 3), torch.zeros(0, 3)), "IntervalTensor([], size=(0, 3))"),
-        (lambda: box((0.0, 1.0)).to("meta"), "IntervalTensor(..., size=(1,), device='meta')"),
+        (lambda: intervals((0.0, 1.0)).to("meta"), "IntervalTensor(..., size=(1,), device='meta')"),
         (
             lambda: IntervalTensor(torch.tensor([[0.0, -10.0], [2.0, 3.0]]), torch.tensor([[0.5, -9.5], [2.0, 4.0]])),
             "IntervalTensor([[   [0, 0.5], [-10, -9.5]],\n"
@@ -389,9 +385,9 @@ def test_a_single_interval_takes_a_format():
     assert f"{IntervalTensor(0.125, 2.0):.2f}" == "[0.12, 2.00]"
     assert f"{IntervalTensor(0.0, 0.125):.2f}" == "[0.00, 0.13]"
     assert f"{IntervalTensor.point(torch.tensor(2.0)):.1f}" == "2.0"
-    assert f"{box((0.0, 1.0))}" == "IntervalTensor([[0, 1]])"
+    assert f"{intervals((0.0, 1.0))}" == "IntervalTensor([[0, 1]])"
     with pytest.raises(TypeError):
-        f"{box((0.0, 1.0)):.2f}"
+        f"{intervals((0.0, 1.0)):.2f}"
 
 
 # --- escapes ----------------------------------------------------------------------------------------------------------
@@ -417,7 +413,7 @@ def test_old_style_dlpack_gets_no_pointer():
 
 
 def test_a_box_goes_into_no_plain_tensor():
-    X, y = box((0.0, 1.0)), torch.zeros(1)
+    X, y = intervals((0.0, 1.0)), torch.zeros(1)
     for write in (
         lambda: y.add_(X),
         lambda: y.copy_(X),
@@ -443,7 +439,7 @@ def test_a_box_keeps_its_shape(name):
 
 
 def test_vmap_takes_bounds_and_no_boxes():
-    X = box((0.0, 1.0), (-1.0, 2.0))
+    X = intervals((0.0, 1.0), (-1.0, 2.0))
     with pytest.raises(it.UnsupportedOpError, match=r"torch\.vmap"):
         torch.vmap(torch.exp)(X)
     lower = torch.vmap(lambda l, u: (IntervalTensor(l, u) * 2 - 1).lower)(X.lower, X.upper)
@@ -451,7 +447,7 @@ def test_vmap_takes_bounds_and_no_boxes():
 
 
 def test_tensor_containers_take_boxes():
-    X = box((0.0, 1.0))
+    X = intervals((0.0, 1.0))
     assert type(torch.as_tensor(X)) is IntervalTensor
     assert sum([X, X]).upper.item() == 2
     assert len({X, X}) == 1
@@ -473,7 +469,7 @@ def test_tensor_containers_take_boxes():
     ],
 )  # fmt: skip
 def test_numpy_functions_mean_their_namesakes_in_torch(apply, expected):
-    X = box((-1.0, 1.0), (0.75, 2.0))
+    X = intervals((-1.0, 1.0), (0.75, 2.0))
     Y, Z = apply(X), expected(X)
     assert type(Y) is IntervalTensor
     assert Y.lower.equal(Z.lower.to(Y.dtype))
@@ -486,7 +482,7 @@ def test_numpy_functions_mean_their_namesakes_in_torch(apply, expected):
 )
 def test_numpy_functions_that_have_no_namesake_are_refused(call):
     with pytest.raises(it.EscapeError, match=r"np\.\w+"):
-        call(box((0.0, 1.0)))
+        call(intervals((0.0, 1.0)))
 
 
 # --- as parameters ----------------------------------------------------------------------------------------------------

@@ -8,12 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from intervaltorch import EscapeError, IntervalTensor, UndecidedError, UnsupportedOpError, hull, rounding, testing
-
-
-def ball(*shape, radius=0.1, seed=0):
-    generator = torch.Generator().manual_seed(seed + len(shape))
-    return IntervalTensor.from_ball(torch.randn(shape, generator=generator), radius)
-
+from tests.boxes import seeded_ball as ball
 
 A, B, C, D = (ball(3, 3, seed=seed) for seed in range(4))
 W = torch.complex(C.lower, D.lower)

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from intervaltorch import IntervalTensor, Op, _compat
+from tests.boxes import box
 
 aten, private = torch.ops.aten, torch._C._nn
 
@@ -19,10 +20,6 @@ def number(*shape: int, seed: int = 0) -> torch.Tensor:
 
 def ball(*shape: int, radius: float = 0.2, seed: int = 0) -> IntervalTensor:
     return IntervalTensor.from_ball(number(*shape, seed=seed), radius)
-
-
-def box(lower: Any, upper: Any) -> IntervalTensor:
-    return IntervalTensor(torch.tensor(lower, dtype=torch.float64), torch.tensor(upper, dtype=torch.float64))
 
 
 def disc(*shape: int) -> IntervalTensor:

@@ -14,12 +14,9 @@ from torch import nn
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UnsupportedOpError, rounding, testing
 from intervaltorch._ops.elementwise import activations
+from tests.boxes import box
 
 inf = math.inf
-
-
-def box(lower, upper, dtype=torch.float64):
-    return IntervalTensor(torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype))
 
 
 def ends(x):

@@ -12,12 +12,9 @@ import torch
 
 import intervaltorch as it
 from intervaltorch import DomainError, IntervalTensor, rounding, testing
+from tests.boxes import box
 
 inf = math.inf
-
-
-def box(lower, upper, dtype=torch.float64):
-    return IntervalTensor(torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype))
 
 
 def ends(x):

@@ -8,12 +8,9 @@ import torch
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
+from tests.boxes import intervals
 
 inf = math.inf
-
-
-def box(*ends):
-    return IntervalTensor(*(torch.tensor(list(end)) for end in zip(*ends, strict=True)))
 
 
 def verdicts(mask):
@@ -35,7 +32,7 @@ INTERVALS = [(a, b) for a, b in itertools.product((-1.0, 0.0, 1.0, 2.0), repeat=
 def test_comparisons_are_certain_exactly_where_every_pair_of_points_agrees(name):
     compare = COMPARISONS[name]
     pairs = list(itertools.product(INTERVALS, repeat=2))
-    X, Y = box(*(x for x, _ in pairs)), box(*(y for _, y in pairs))
+    X, Y = intervals(*(x for x, _ in pairs)), intervals(*(y for _, y in pairs))
     grid = torch.arange(-4, 9) / 4  # exact numbers, so that intervals that meet meet in one of them
     expected = []
     for (a, b), (c, d) in pairs:
@@ -48,13 +45,13 @@ def test_comparisons_are_certain_exactly_where_every_pair_of_points_agrees(name)
 @pytest.mark.parametrize("name", COMPARISONS)
 def test_comparisons_with_plain_tensors_and_numbers_on_either_side(name):
     compare = COMPARISONS[name]
-    X, point = box((0.0, 1.0), (2.0, 3.0), (1.0, 1.0)), IntervalTensor.point(torch.ones(3))
+    X, point = intervals((0.0, 1.0), (2.0, 3.0), (1.0, 1.0)), IntervalTensor.point(torch.ones(3))
     assert verdicts(compare(X, 1.0)) == verdicts(compare(X, torch.ones(3))) == verdicts(compare(X, point))
     assert verdicts(compare(torch.ones(3), X)) == verdicts(compare(point, X))
 
 
 def test_one_object_compared_with_itself_is_decided():
-    X = box((0.0, 1.0), (2.0, 2.0))
+    X = intervals((0.0, 1.0), (2.0, 2.0))
     for name, answer in {"==": True, "<=": True, ">=": True, "<": False, ">": False, "!=": False}.items():
         assert verdicts(COMPARISONS[name](X, X)) == [answer, answer]
     assert verdicts(X.clone() == X) == [None, True]
@@ -92,7 +89,7 @@ def test_logic_is_that_of_every_point(name):
 
 
 def test_not_any_all():
-    mask = box((1.0, 2.0), (-1.0, 1.0), (-2.0, -1.0)) > 0
+    mask = intervals((1.0, 2.0), (-1.0, 1.0), (-2.0, -1.0)) > 0
     assert verdicts(mask) == [True, None, False]
     assert verdicts(~mask) == verdicts(torch.logical_not(mask)) == [False, None, True]
     assert mask.any().item() is True
@@ -106,7 +103,7 @@ def test_not_any_all():
 
 
 def test_symbols_of_logic_are_not_those_of_sets():
-    X = box((0.0, 1.0))
+    X = intervals((0.0, 1.0))
     for connect in (lambda: X & X, lambda: X | X, lambda: X ^ X, lambda: ~X, lambda: torch.bitwise_and(X, 1)):
         with pytest.raises(it.UnsupportedOpError, match=r"X\.hull\(Y\) and X\.intersection\(Y\)"):
             connect()
@@ -124,7 +121,7 @@ def test_branches_are_answered_honestly():
     with pytest.raises(it.UndecidedError, match=r"undecided\) depends on the point(.|\n)*torch\.where"):
         program(IntervalTensor(-1.0, 1.0))
     with pytest.raises(RuntimeError, match="more than one value"):
-        program(box((0.0, 1.0), (0.0, 1.0)))
+        program(intervals((0.0, 1.0), (0.0, 1.0)))
 
 
 @pytest.mark.parametrize(
@@ -142,7 +139,7 @@ def test_the_truth_of_a_number(ends, answer):
 
 
 def test_decided_booleans_can_be_read():
-    mask = box((1.0, 2.0), (-2.0, -1.0)) > 0
+    mask = intervals((1.0, 2.0), (-2.0, -1.0)) > 0
     assert mask.tolist() == [True, False]
     assert mask[0].item() is True
     assert int(mask[1]) == 0
@@ -155,7 +152,7 @@ def test_decided_booleans_can_be_read():
 
 
 def test_equal_and_allclose():
-    X = box((0.0, 1.0), (2.0, 2.0))
+    X = intervals((0.0, 1.0), (2.0, 2.0))
     assert torch.equal(X, X)
     assert torch.allclose(X, X)
     assert not torch.equal(X, X + 5)
@@ -169,7 +166,7 @@ def test_equal_and_allclose():
 
 
 def test_questions_about_infinity():
-    X = box((0.0, 1.0), (0.0, inf), (inf, inf), (-inf, -1.0))
+    X = intervals((0.0, 1.0), (0.0, inf), (inf, inf), (-inf, -1.0))
     assert verdicts(torch.isfinite(X)) == [True, None, False, None]
     assert verdicts(torch.isinf(X)) == [False, None, True, None]
     assert verdicts(torch.isnan(X)) == [False, None, None, None]
@@ -178,7 +175,7 @@ def test_questions_about_infinity():
 
 
 def test_masks_become_numbers():
-    mask = box((1.0, 2.0), (-1.0, 1.0), (-2.0, -1.0)) > 0
+    mask = intervals((1.0, 2.0), (-1.0, 1.0), (-2.0, -1.0)) > 0
     numbers = mask.float()
     assert numbers.lower.tolist() == [1, 0, 0]
     assert numbers.upper.tolist() == [1, 1, 0]
@@ -188,7 +185,7 @@ def test_masks_become_numbers():
 
 
 def test_undecided_choices_take_hulls():
-    X = box((1.0, 2.0), (-1.0, 1.0))
+    X = intervals((1.0, 2.0), (-1.0, 1.0))
     Y = torch.where(X > 0, X, torch.tensor(5.0))
     assert Y.lower.tolist() == [1, -1]
     assert Y.upper.tolist() == [2, 5]

@@ -10,12 +10,9 @@ import pytest
 import torch
 
 from intervaltorch import DomainError, IntervalTensor, UndecidedError, rounding, testing
+from tests.boxes import box
 
 inf, pi = math.inf, math.pi
-
-
-def box(lower, upper, dtype=torch.float64):
-    return IntervalTensor(torch.tensor(lower, dtype=dtype), torch.tensor(upper, dtype=dtype))
 
 
 def ends(x):

@@ -1,6 +1,7 @@
 """Attention: the function, multi-head attention and transformer layers."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -11,15 +12,12 @@ import intervaltorch as it
 from intervaltorch import IntervalTensor, UnsupportedOpError
 from intervaltorch._ops.layers import attention
 from intervaltorch.testing import assert_encloses, check_gradient, check_op, sample_points
+from tests.boxes import seeded_box
 
 inf = math.inf
 
 
-def boxes(*shape, radius=0.3, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    centre = torch.randn(shape, generator=generator)
-    radii = radius * (0.1 + 0.9 * torch.rand(shape, generator=generator))
-    return IntervalTensor(centre - radii, centre + radii)
+boxes = partial(seeded_box, radius=0.3)
 
 
 MASK = torch.tensor([[True, False, True, True], [True, True, False, False], [False, False, False, True]])

@@ -1,6 +1,7 @@
 """Normalisation and dropout."""
 
 import math
+from functools import partial
 
 import mpmath
 import pytest
@@ -11,15 +12,12 @@ from torch import nn
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UnsupportedOpError
 from intervaltorch.testing import assert_encloses, check_op, sample_points
+from tests.boxes import seeded_box
 
 inf = math.inf
 
 
-def boxes(*shape, radius=0.5, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    centre = torch.randn(shape, generator=generator)
-    radii = radius * (0.1 + 0.9 * torch.rand(shape, generator=generator))
-    return IntervalTensor(centre - radii, centre + radii)
+boxes = partial(seeded_box, radius=0.5)
 
 
 def parameters(x, n):

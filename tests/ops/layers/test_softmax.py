@@ -9,15 +9,9 @@ import torch.nn.functional as F
 import intervaltorch as it
 from intervaltorch import DomainError, IntervalTensor
 from intervaltorch.testing import assert_encloses, check_op
+from tests.boxes import seeded_box as boxes
 
 inf = math.inf
-
-
-def boxes(*shape, radius, scale=1.0, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    centre = scale * torch.randn(shape, generator=generator)
-    radii = radius * (0.1 + 0.9 * torch.rand(shape, generator=generator))
-    return IntervalTensor(centre - radii, centre + radii)
 
 
 FUNCTIONS = {

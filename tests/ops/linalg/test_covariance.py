@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import mpmath
 import pytest
 import torch
 
 from intervaltorch import DomainError, IntervalTensor, rounding, testing
+from tests.boxes import seeded_ball
 
-
-def ball(*shape, radius=0.1, seed=0, dtype=torch.float32):
-    centre = torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape))).to(dtype)
-    return IntervalTensor.from_ball(centre, radius)
+ball = partial(seeded_ball, salt=sum)
 
 
 OPTIONS = [

@@ -5,11 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from intervaltorch import IntervalTensor, UndecidedError, testing
-
-
-def ball(*shape, radius=0.1, seed=0, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed + len(shape))
-    return IntervalTensor.from_ball(torch.randn(shape, generator=generator).to(dtype), radius)
+from tests.boxes import seeded_ball as ball
 
 
 def assert_hull(function, *boxes, ratio=1.02, points=2000):

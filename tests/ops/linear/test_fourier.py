@@ -4,14 +4,9 @@ import mpmath
 import pytest
 import torch
 
-from intervaltorch import IntervalTensor, _compat, rounding, testing
+from intervaltorch import _compat, rounding, testing
 from intervaltorch._ops.linear import fourier
-
-
-def ball(*shape, radius=0.1, seed=0, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed + len(shape))
-    return IntervalTensor.from_ball(torch.randn(shape, generator=generator).to(dtype), radius)
-
+from tests.boxes import seeded_ball as ball
 
 ONE = ["fft", "ifft", "rfft", "irfft", "hfft", "ihfft"]
 MANY = [name + ending for name in ONE for ending in "2n"]

@@ -4,11 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from intervaltorch import IntervalTensor, testing
-
-
-def ball(*shape, radius=0.1, seed=0, dtype=torch.float32):
-    generator = torch.Generator().manual_seed(seed + len(shape))
-    return IntervalTensor.from_ball(torch.randn(shape, generator=generator).to(dtype), radius)
+from tests.boxes import seeded_ball as ball
 
 
 def test_ctc_loss_lies_between_its_values_at_both_ends():

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 import torch.nn.functional as F
 
 from intervaltorch import IntervalTensor, rounding, testing
+from tests.boxes import seeded_ball
 
-
-def ball(*shape, radius=0.1, seed=0, dtype=torch.float32):
-    centre = torch.randn(*shape, generator=torch.Generator().manual_seed(seed + sum(shape))).to(dtype)
-    return IntervalTensor.from_ball(centre, radius)
+ball = partial(seeded_ball, salt=sum)
 
 
 @pytest.mark.parametrize("radius", [0.01, 0.3, 3.0])

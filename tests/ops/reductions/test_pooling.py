@@ -9,12 +9,7 @@ import torch.nn.functional as F
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UnsupportedOpError, testing
 from intervaltorch._theorems.undecided import Undecided
-
-
-def box(*shape, radius=0.3):
-    centre = torch.randn(*shape)
-    return IntervalTensor(centre - radius * torch.rand(*shape), centre + radius * torch.rand(*shape))
-
+from tests.boxes import lopsided
 
 IMAGE, SIGNAL, VOLUME = (2, 3, 7, 6), (2, 3, 9), (1, 2, 5, 6, 4)
 GRID = torch.rand(2, 5, 4, 2, generator=torch.Generator().manual_seed(1)) * 2.4 - 1.2
@@ -94,19 +89,19 @@ ALL = POOLING | PADDING | RESIZING
 @pytest.mark.parametrize("name", ALL)
 def test_encloses(name):
     shape, function = ALL[name]
-    testing.check_op(function, box(*shape), samples=8)
+    testing.check_op(function, lopsided(*shape), samples=8)
 
 
 @pytest.mark.parametrize("power", [1, 2, 4])
 def test_power_means_enclose(power):
-    testing.check_op(lambda x: F.lp_pool2d(x.abs() + 0.1, power, 2), box(*IMAGE), samples=8)
+    testing.check_op(lambda x: F.lp_pool2d(x.abs() + 0.1, power, 2), lopsided(*IMAGE), samples=8)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_is_the_hull(name):
     """All are affine or increasing, so some corner reaches each bound of an entry."""
     shape, function = ALL[name]
-    x = box(*shape)
+    x = lopsided(*shape)
     y = function(x)
     inputs = IntervalTensor(x.lower.double(), x.upper.double())
     at_l = inputs.lower.clone().requires_grad_()
@@ -194,6 +189,6 @@ def test_one_undecided_window_is_enough():
 
 def test_refusals_name_the_way_out():
     with pytest.raises(UnsupportedOpError, match="windows are random"):
-        F.fractional_max_pool2d(box(1, 1, 6, 6), 2, output_size=3)
+        F.fractional_max_pool2d(lopsided(1, 1, 6, 6), 2, output_size=3)
     with pytest.raises(UnsupportedOpError, match="plain grid"):
-        F.grid_sample(torch.randn(1, 1, 4, 4), box(1, 2, 2, 2), align_corners=False)
+        F.grid_sample(torch.randn(1, 1, 4, 4), lopsided(1, 2, 2, 2), align_corners=False)

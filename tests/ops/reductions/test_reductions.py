@@ -1,6 +1,7 @@
 """Sums, products, extremes, norms and moments."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,15 +11,12 @@ import intervaltorch as it
 from intervaltorch import DomainError, IntervalTensor, UndecidedError
 from intervaltorch._ops.reductions import moments
 from intervaltorch.testing import assert_encloses, check_op, sample_points
+from tests.boxes import seeded_box
 
 inf = math.inf
 
 
-def boxes(*shape, radius=0.5, seed=0):
-    generator = torch.Generator().manual_seed(seed)
-    centre = torch.randn(shape, generator=generator)
-    radii = radius * (0.1 + 0.9 * torch.rand(shape, generator=generator))
-    return IntervalTensor(centre - radii, centre + radii)
+boxes = partial(seeded_box, radius=0.5)
 
 
 def corners(box):

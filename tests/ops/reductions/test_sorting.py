@@ -9,12 +9,7 @@ import torch
 import intervaltorch as it
 from intervaltorch import IntervalTensor, UndecidedError, testing
 from intervaltorch._theorems.undecided import Undecided
-
-
-def box(*shape, radius=0.3):
-    centre = torch.randn(*shape)
-    return IntervalTensor(centre - radius * torch.rand(*shape), centre + radius * torch.rand(*shape))
-
+from tests.boxes import lopsided
 
 VALUES = {
     "max": lambda x: torch.max(x),
@@ -45,17 +40,17 @@ VALUES |= {
 
 @pytest.mark.parametrize("name", VALUES)
 def test_values(name):
-    testing.check_op(VALUES[name], box(3, 6), samples=24)
+    testing.check_op(VALUES[name], lopsided(3, 6), samples=24)
 
 
 def test_values_are_the_hull():
-    x = box(4)
+    x = lopsided(4)
     values = x.sort()[0]
     assert torch.equal(values.lower, x.lower.sort()[0]) and torch.equal(values.upper, x.upper.sort()[0])
 
 
 def test_unsorted_topk_bounds_every_order():
-    x = box(8)
+    x = lopsided(8)
     values = x.topk(3, sorted=False).values
     points = torch.stack([x.lower + t * (x.upper - x.lower) for t in torch.rand(64, 8)])
     for found in points.topk(3, sorted=False).values:
@@ -133,7 +128,7 @@ def test_a_place_is_given_exactly_if_it_is_the_same_at_every_point(name):
     """
     seen = set()
     for _ in range(60):
-        x = box(4, radius=0.5)
+        x = lopsided(4, radius=0.5)
         grid = torch.cartesian_prod(*[torch.stack([l, (l + u) / 2, u]) for l, u in zip(x.lower, x.upper, strict=True)])
         found = torch.stack([PLACES[name](point) for point in grid])
         same = bool((found == found[0]).all())
@@ -164,16 +159,16 @@ def test_equality_at_both_ends_is_not_enough():
     [
         lambda i: i + 1,
         lambda i: torch.arange(2)[i],
-        lambda i: box(2)[i],
-        lambda i: box(2).gather(0, i),
+        lambda i: lopsided(2)[i],
+        lambda i: lopsided(2).gather(0, i),
         lambda i: i.item(),
         lambda i: int(i),
         lambda i: i.tolist(),
         lambda i: torch.nn.functional.one_hot(i, 2),
         lambda i: torch.ops.aten.add(i, 1),
-        lambda i: box(2) < i,
-        lambda i: box(2) == i,
-        lambda i: box(2).gather(0, index=i),
+        lambda i: lopsided(2) < i,
+        lambda i: lopsided(2) == i,
+        lambda i: lopsided(2).gather(0, index=i),
         lambda i: i.float(),
     ],
 )
@@ -200,12 +195,12 @@ def test_an_undecided_place_says_what_it_is():
 def test_named_results(name):
     more = {"topk": (2,), "kthvalue": (2,), "sort": ()}.get(name, (0,))
     for call in (getattr(torch, name), getattr(torch.Tensor, name), getattr(torch.ops.aten, name)):
-        result = call(box(3), *more)
+        result = call(lopsided(3), *more)
         assert isinstance(result, tuple) and isinstance(result[0], IntervalTensor)
         assert call is getattr(torch.ops.aten, name) or isinstance(result, getattr(torch.return_types, name))
 
 
 def test_a_scalar_is_its_own_extreme():
-    x = box(1)[0]
+    x = lopsided(1)[0]
     for values, place in (x.max(0), x.sort(), x.topk(1), x.kthvalue(1), x.median(0), x.cummax(0)):
         assert torch.equal(values.lower.flatten(), x.lower.flatten()) and not place.any()

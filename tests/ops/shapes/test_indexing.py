@@ -9,12 +9,7 @@ import torch.nn.functional as F
 
 import intervaltorch as it
 from intervaltorch import DomainError, IntervalTensor, UndecidedError, UnsupportedOpError, testing
-
-
-def box(*shape, radius=0.3):
-    centre = torch.randn(*shape)
-    return IntervalTensor(centre - radius * torch.rand(*shape), centre + radius * torch.rand(*shape))
-
+from tests.boxes import lopsided
 
 MASK = torch.tensor([[True, False, True], [False, False, True]])
 INDICES = {
@@ -40,7 +35,7 @@ each_index = pytest.mark.parametrize("index", INDICES.values(), ids=list(INDICES
 
 @each_index
 def test_getitem_reads_both_bounds(index):
-    x = box(2, 3, 4)
+    x = lopsided(2, 3, 4)
     y = x[index]
     assert torch.equal(y.lower, x.lower[index]) and torch.equal(y.upper, x.upper[index])
 
@@ -50,10 +45,10 @@ def test_setitem_writes_both_bounds(index):
     for value in (
         0.5,
         torch.tensor(0.5),
-        box(2, 3, 4)[index].clone(),
+        lopsided(2, 3, 4)[index].clone(),
         IntervalTensor(torch.tensor(0.0), torch.tensor(1.0)),
     ):
-        x = box(2, 3, 4)
+        x = lopsided(2, 3, 4)
         lower, upper = x.lower.clone(), x.upper.clone()
         lower[index] = getattr(value, "lower", value)
         upper[index] = getattr(value, "upper", value)
@@ -113,7 +108,7 @@ def test_a_writing_program_does_on_each_bound_what_it_does_on_a_tensor(name):
     gradients.
     """
     program = PROGRAMS[name]
-    x, y = box(2, 3, 4).requires_grad_(), box(2, 3, 4).requires_grad_()
+    x, y = lopsided(2, 3, 4).requires_grad_(), lopsided(2, 3, 4).requires_grad_()
     result = program(x, y)
     for bound in ("lower", "upper"):
         a, b = (getattr(z, bound).detach().clone().requires_grad_() for z in (x, y))
@@ -127,14 +122,14 @@ def test_a_writing_program_does_on_each_bound_what_it_does_on_a_tensor(name):
 
 
 def test_parameters_written_into_a_box_get_their_gradient():
-    x, bias = box(3, 2), torch.zeros(2, requires_grad=True)
+    x, bias = lopsided(3, 2), torch.zeros(2, requires_grad=True)
     x[0] = bias
     (x.upper.sum() + 2 * x.lower.sum()).backward()
     assert torch.equal(bias.grad, torch.full((2,), 3.0))
 
 
 def test_leaves_refuse_writes_as_in_torch():
-    x = box(3).requires_grad_()
+    x = lopsided(3).requires_grad_()
     with pytest.raises(RuntimeError, match="leaf"):
         x[0] = 1.0
 
@@ -142,9 +137,9 @@ def test_leaves_refuse_writes_as_in_torch():
 def test_an_interval_is_not_written_into_a_plain_tensor():
     t = torch.zeros(2, 3)
     for write in (
-        lambda: t.__setitem__(0, box(3)),
-        lambda: t.copy_(box(2, 3)),
-        lambda: t.masked_fill_(MASK, box(1)[0]),
+        lambda: t.__setitem__(0, lopsided(3)),
+        lambda: t.copy_(lopsided(2, 3)),
+        lambda: t.masked_fill_(MASK, lopsided(1)[0]),
     ):
         with pytest.raises(UnsupportedOpError, match=r"IntervalTensor\.point"):
             write()
@@ -152,7 +147,7 @@ def test_an_interval_is_not_written_into_a_plain_tensor():
 
 
 def test_wider_values_round_outward_when_written():
-    x, exact = box(1), torch.tensor([0.1], dtype=torch.float64)
+    x, exact = lopsided(1), torch.tensor([0.1], dtype=torch.float64)
     with it.rounding("outward"):
         for value in (0.1, exact, IntervalTensor.point(exact)):
             x[:] = value
@@ -171,7 +166,7 @@ def test_wider_values_round_outward_when_written():
 )
 def test_nan_is_in_no_box(write):
     with pytest.raises(DomainError, match="NaN"):
-        write(box(2, 3))
+        write(lopsided(2, 3))
 
 
 # --- masks that may be undecided ----------------------------------------------------------------------------
@@ -180,7 +175,7 @@ UNDECIDED = torch.tensor([-2.0, -1.0, 1.0]), torch.tensor([-1.0, 1.0, 2.0])  # n
 
 
 def test_decided_masks_index():
-    x = box(3)
+    x = lopsided(3)
     mask = IntervalTensor(torch.tensor([-2.0, 1.0, 1.0]), torch.tensor([-1.0, 2.0, 2.0])) > 0
     assert torch.equal(x[mask].lower, x.lower[1:])
     assert torch.equal(torch.arange(3)[mask], torch.tensor([1, 2]))
@@ -244,7 +239,7 @@ def test_where_by_an_undecided_condition_has_gradients():
 
 
 def test_a_mask_of_the_first_dimensions_chooses_rows():
-    x, mask = box(3, 2), IntervalTensor(*UNDECIDED) > 0
+    x, mask = lopsided(3, 2), IntervalTensor(*UNDECIDED) > 0
     y = x.clone()
     y[mask] = torch.tensor([10.0, -10.0])
     assert torch.equal(
@@ -257,40 +252,40 @@ def test_a_mask_of_the_first_dimensions_chooses_rows():
 
 PLACES = torch.tensor([[2, 0, 1], [1, 1, 0]])
 CASES = {
-    "gather": (torch.gather, [box(2, 3), 1, PLACES]),
-    "take": (torch.take, [box(2, 3), torch.tensor([0, 5])]),
-    "take_along_dim": (torch.take_along_dim, [box(2, 3), PLACES, 1]),
-    "index_select": (torch.index_select, [box(2, 3), 1, torch.tensor([2, 2])]),
-    "masked_select": (torch.masked_select, [box(2, 3), MASK]),
-    "index_fill": (torch.index_fill, [box(2, 3), 1, torch.tensor([0]), 0.1]),
-    "index_copy into plain": (torch.index_copy, [torch.randn(2, 3), 1, torch.tensor([2]), box(2, 1)]),
+    "gather": (torch.gather, [lopsided(2, 3), 1, PLACES]),
+    "take": (torch.take, [lopsided(2, 3), torch.tensor([0, 5])]),
+    "take_along_dim": (torch.take_along_dim, [lopsided(2, 3), PLACES, 1]),
+    "index_select": (torch.index_select, [lopsided(2, 3), 1, torch.tensor([2, 2])]),
+    "masked_select": (torch.masked_select, [lopsided(2, 3), MASK]),
+    "index_fill": (torch.index_fill, [lopsided(2, 3), 1, torch.tensor([0]), 0.1]),
+    "index_copy into plain": (torch.index_copy, [torch.randn(2, 3), 1, torch.tensor([2]), lopsided(2, 1)]),
     "index_add": (
         lambda *a: torch.index_add(*a, alpha=-2),
-        [box(2, 3), 1, torch.tensor([2, 2, 2]), box(2, 3)],
+        [lopsided(2, 3), 1, torch.tensor([2, 2, 2]), lopsided(2, 3)],
     ),
-    "index_put accumulate": (torch.index_put, [box(2, 3), (torch.tensor([0, 0]),), box(2, 3), True]),
-    "put accumulate": (torch.put, [box(2, 3), torch.tensor([0, 0, 4]), box(3), True]),
-    "scatter": (torch.scatter, [box(2, 3), 1, torch.tensor([[1], [2]]), box(2, 1)]),
-    "scatter number": (torch.scatter, [box(2, 3), 1, PLACES, 0.1]),
-    "scatter reduce": (lambda x, y: x.scatter(1, PLACES, y, reduce="add"), [box(2, 3), box(2, 3)]),
-    "scatter_add": (torch.scatter_add, [box(2, 3), 1, PLACES, box(2, 3)]),
-    "index_reduce": (torch.index_reduce, [box(2, 3), 1, torch.tensor([1, 1, 0]), box(2, 3), "mean"]),
-    "masked_fill": (torch.masked_fill, [box(2, 3), MASK, 0.1]),
-    "masked_scatter": (torch.masked_scatter, [box(2, 3), MASK, box(3)]),
-    "where": (torch.where, [MASK, box(2, 3), box(3)]),
-    "where number": (torch.where, [MASK, 0.1, box(2, 3)]),
-    "where of itself": (lambda x: torch.where(x > 0, x, 0.25 * x), [box(40, radius=0.01)]),
-    "embedding": (lambda w: F.embedding(PLACES, w), [box(3, 4)]),
-    "select_scatter": (torch.select_scatter, [box(2, 3), torch.randn(3), 0, 1]),
-    "slice_scatter": (torch.slice_scatter, [torch.randn(2, 3), box(1, 3), 0, 1]),
-    "diagonal_scatter": (torch.diagonal_scatter, [box(3, 3), box(3)]),
-    "fold": (lambda x: F.fold(x, (4, 5), 2), [box(1, 8, 12)]),
-    "unfold": (lambda x: F.unfold(x, 2, padding=1), [box(1, 2, 4, 5)]),
+    "index_put accumulate": (torch.index_put, [lopsided(2, 3), (torch.tensor([0, 0]),), lopsided(2, 3), True]),
+    "put accumulate": (torch.put, [lopsided(2, 3), torch.tensor([0, 0, 4]), lopsided(3), True]),
+    "scatter": (torch.scatter, [lopsided(2, 3), 1, torch.tensor([[1], [2]]), lopsided(2, 1)]),
+    "scatter number": (torch.scatter, [lopsided(2, 3), 1, PLACES, 0.1]),
+    "scatter reduce": (lambda x, y: x.scatter(1, PLACES, y, reduce="add"), [lopsided(2, 3), lopsided(2, 3)]),
+    "scatter_add": (torch.scatter_add, [lopsided(2, 3), 1, PLACES, lopsided(2, 3)]),
+    "index_reduce": (torch.index_reduce, [lopsided(2, 3), 1, torch.tensor([1, 1, 0]), lopsided(2, 3), "mean"]),
+    "masked_fill": (torch.masked_fill, [lopsided(2, 3), MASK, 0.1]),
+    "masked_scatter": (torch.masked_scatter, [lopsided(2, 3), MASK, lopsided(3)]),
+    "where": (torch.where, [MASK, lopsided(2, 3), lopsided(3)]),
+    "where number": (torch.where, [MASK, 0.1, lopsided(2, 3)]),
+    "where of itself": (lambda x: torch.where(x > 0, x, 0.25 * x), [lopsided(40, radius=0.01)]),
+    "embedding": (lambda w: F.embedding(PLACES, w), [lopsided(3, 4)]),
+    "select_scatter": (torch.select_scatter, [lopsided(2, 3), torch.randn(3), 0, 1]),
+    "slice_scatter": (torch.slice_scatter, [torch.randn(2, 3), lopsided(1, 3), 0, 1]),
+    "diagonal_scatter": (torch.diagonal_scatter, [lopsided(3, 3), lopsided(3)]),
+    "fold": (lambda x: F.fold(x, (4, 5), 2), [lopsided(1, 8, 12)]),
+    "unfold": (lambda x: F.unfold(x, 2, padding=1), [lopsided(1, 2, 4, 5)]),
 }
 CASES |= {
     f"scatter_reduce {how} {own}": (
         lambda x, y, how=how, own=own: torch.scatter_reduce(x, 1, PLACES, y, how, include_self=own),
-        [box(2, 3), box(2, 3)],
+        [lopsided(2, 3), lopsided(2, 3)],
     )
     for how in ("sum", "mean", "amax", "amin")
     for own in (True, False)

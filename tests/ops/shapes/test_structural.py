@@ -5,12 +5,7 @@ import torch
 
 import intervaltorch as it
 from intervaltorch import EscapeError, IntervalTensor, UndecidedError, UnsupportedOpError
-
-
-def box(*shape, radius=0.3):
-    centre = torch.randn(*shape)
-    return IntervalTensor(centre - radius * torch.rand(*shape), centre + radius * torch.rand(*shape))
-
+from tests.boxes import lopsided
 
 SHAPES = {
     "view varargs": lambda x: x.view(2, -1),
@@ -49,7 +44,7 @@ SHAPES = {
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_both_bounds_take_the_same_way(name):
-    x = box(2, 3, 4)
+    x = lopsided(2, 3, 4)
     y = SHAPES[name](x)
     assert torch.equal(y.lower, SHAPES[name](x.lower)) and torch.equal(y.upper, SHAPES[name](x.upper))
     assert y.shape == SHAPES[name](x.lower).shape
@@ -72,7 +67,7 @@ VIEWS = [
 @pytest.mark.parametrize("laid_out_alike", [True, False])
 @pytest.mark.parametrize("name", VIEWS)
 def test_writes_reach_both_bounds_through_views(name, laid_out_alike):
-    x = box(2, 3, 4)
+    x = lopsided(2, 3, 4)
     if not laid_out_alike:
         x = IntervalTensor(x.lower, x.upper.permute(2, 1, 0).contiguous().permute(2, 1, 0))
     expected = x.upper.clone()
@@ -84,15 +79,15 @@ def test_writes_reach_both_bounds_through_views(name, laid_out_alike):
 
 def test_expanded_boxes_cannot_be_written_into():
     with pytest.raises(RuntimeError, match="single memory location"):
-        box(1, 3).expand(4, 3).add_(1)
+        lopsided(1, 3).expand(4, 3).add_(1)
 
 
 def test_plain_tensors_stay_plain_beside_a_box():
-    x, t = box(3), torch.zeros(2, 1)
+    x, t = lopsided(3), torch.zeros(2, 1)
     for result in (
         torch.broadcast_tensors(x, t)[1],
-        t.expand_as(box(2, 3)),
-        t.view_as(box(1, 2)),
+        t.expand_as(lopsided(2, 3)),
+        t.view_as(lopsided(1, 2)),
         t.to(x),
         t.type_as(x),
     ):
@@ -114,7 +109,7 @@ def test_plain_tensors_stay_plain_beside_a_box():
     ],
 )
 def test_new_boxes_are_points_with_memory_of_their_own(make):
-    x = box(3)
+    x = lopsided(3)
     y = make(x)
     assert torch.equal(y.lower, y.upper)
     before = y.upper[1:].clone()
@@ -123,12 +118,12 @@ def test_new_boxes_are_points_with_memory_of_their_own(make):
 
 
 def test_new_integers_are_plain():
-    assert type(torch.zeros_like(box(3), dtype=torch.long)) is torch.Tensor
+    assert type(torch.zeros_like(lopsided(3), dtype=torch.long)) is torch.Tensor
 
 
 def test_a_number_the_dtype_cannot_hold_becomes_an_interval():
     with it.rounding("outward"):
-        y = torch.full_like(box(1), 0.1)
+        y = torch.full_like(lopsided(1), 0.1)
     assert y.lower.double() < 0.1 < y.upper.double()
 
 
@@ -146,7 +141,7 @@ def test_a_number_the_dtype_cannot_hold_becomes_an_interval():
     ],
 )
 def test_changes_of_shape_in_place_name_the_way_out(change):
-    x = box(2, 3)
+    x = lopsided(2, 3)
     with pytest.raises(UnsupportedOpError, match="use x"):
         change(x)
     assert x.shape == x.lower.shape == x.upper.shape == (2, 3)
@@ -154,7 +149,7 @@ def test_changes_of_shape_in_place_name_the_way_out(change):
 
 def test_bits_are_not_reinterpreted():
     with pytest.raises(EscapeError, match=r"x\.to\(dtype\)"):
-        box(2).view(torch.int32)
+        lopsided(2).view(torch.int32)
 
 
 def test_conversions_to_integers_must_be_decided():
@@ -166,6 +161,6 @@ def test_conversions_to_integers_must_be_decided():
 
 @pytest.mark.parametrize("detach", [IntervalTensor.detach_, torch.detach_, torch.ops.aten.detach_])
 def test_detach_in_place(detach):
-    x = box(3).requires_grad_() * 2
+    x = lopsided(3).requires_grad_() * 2
     detach(x)
     assert not x.requires_grad
