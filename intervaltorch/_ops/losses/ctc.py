@@ -94,7 +94,7 @@ def _shifted(alpha: Tensor, places: int) -> Tensor:
 def _log_sum(x: Box) -> Box:
     """`logsumexp` over the last dimension, without the undefined derivative where all terms are -inf.
 
-    Terms that are all -inf are replaced before the sum, and the sum by -inf afterwards. The lower ends are replaced by the
+    Where all terms are -inf, others take their place and the sum is set to -inf. Lower ends of -inf are replaced by the
     upper ends, so that the ends stay in order.
     """
     no_lower, no_upper = ((t == -inf).all(-1, keepdim=True) for t in x)
