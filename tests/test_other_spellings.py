@@ -15,7 +15,8 @@ from torch.testing._internal.common_methods_invocations import op_db
 
 from intervaltorch import IntervalTensor, UnsupportedOpError, rounding, testing
 from intervaltorch._records.registry import OPS
-from tests.boxes import box, seeded_ball
+from tests import boxes
+from tests.boxes import seeded_ball
 from tests.table import BUILT_IN, UNARY
 
 aten, private = torch.ops.aten, torch._C._nn
@@ -28,7 +29,7 @@ def plain(*shape):
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1 + sum(shape)))
 
 
-box = partial(box, dtype=None)
+box = partial(boxes.box, dtype=None)
 
 
 WEIGHTS = [plain(2, 3), plain(2, 2), plain(2), plain(2)]

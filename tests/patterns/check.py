@@ -8,9 +8,9 @@ import torch
 
 from intervaltorch import IntervalTensor, rounding
 from intervaltorch.testing import assert_encloses, sample_points
-from tests.boxes import ball
+from tests import boxes
 
-ball = partial(ball, dtype=torch.float64)
+ball = partial(boxes.ball, dtype=torch.float64)
 
 
 def boxes_of(result):

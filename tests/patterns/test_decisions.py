@@ -6,7 +6,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from intervaltorch import IntervalTensor, UndecidedError, UnsupportedOpError, bound
-from tests.patterns.check import ball, box, check, refuses
+from tests.boxes import box
+from tests.patterns.check import ball, check, refuses
 
 NEGATIVE, EITHER, POSITIVE = ([-2.0], [-1.0]), ([-1.0], [1.0]), ([1.0], [2.0])
 

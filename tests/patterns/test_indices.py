@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from intervaltorch import EscapeError, UndecidedError
-from tests.patterns.check import ball, box, check, refuses
+from tests.boxes import box
+from tests.patterns.check import ball, check, refuses
 
 LONG = torch.tensor
 INDICES = {

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from intervaltorch import EscapeError, IntervalTensor, UndecidedError, UnsupportedOpError, rounding
-from tests.patterns.check import box, check, refuses
+from tests.boxes import box
+from tests.patterns.check import check, refuses
 
 X = box([-2.0, -1.0, 1.0], [-1.5, 1.0, 2.0])
 APART = box([3.0, -2.0, 0.0], [4.0, -1.0, 1.0])

@@ -10,7 +10,8 @@ from torch import nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from intervaltorch import DomainError, IntervalTensor, UndecidedError, UnsupportedOpError, bound
-from tests.patterns.check import ball, box, refuses
+from tests.boxes import box
+from tests.patterns.check import ball, refuses
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 

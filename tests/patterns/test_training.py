@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import intervaltorch as it
 from intervaltorch import Box, IntervalTensor, UnsupportedOpError, rounding
-from tests.patterns.check import ball, box, check, refuses
+from tests.boxes import box
+from tests.patterns.check import ball, check, refuses
 
 DATA = torch.randn(48, 4, generator=torch.Generator().manual_seed(1))
 LABELS = (DATA.sum(1) > 0).long()

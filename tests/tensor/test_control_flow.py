@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from intervaltorch import UndecidedError, bound
-from tests.boxes import box
+from tests import boxes
 
-box = partial(box, dtype=None)
+box = partial(boxes.box, dtype=None)
 
 
 class Shrink(torch.nn.Module):
