@@ -1,14 +1,18 @@
 r"""Affine maps, in centre and radius.
 
 With $c, r$ the centre and radius of the input, $Wx + b$ ranges over $Wc + b \pm |W| r$ (Gowal et al. 2018, *On the
-effectiveness of interval bound propagation*, eq. 6), which is the hull for a fixed W. Products of two boxes are bounded
-by `_two_boxes`: the hull where, of each two factors, one keeps its sign.
+effectiveness of interval bound propagation*, eq. 6). This is the hull for a fixed W. `_two_boxes` bounds the product of
+two boxes: by the hull where, of each two factors, one keeps its sign.
 
-Outward, with n products to a sum and $G = \gamma_{n+5}$: the computed centre errs by at most
-$\gamma_{n+1}(|W||c| + |b|)$ in whatever order it is summed, so the radius $r + G|c|$, which also reaches both ends from
-a rounded midpoint, and the bias radius $G|b|$ account for it, and for the rounding of the ends; the radius product errs
-relatively by at most $\gamma_{n+20}$; and what underflows is less than `_FLOOR`. The proof is in the documentation,
-*Rounding and the guarantee*; the steps named here are its steps.
+*Outward rounding.* Let each sum have n products, and let $G = \gamma_{n+5}$.
+
+- The computed centre errs by at most $\gamma_{n+1}(|W||c| + |b|)$, in whatever order it is summed. The input radius
+  $r + G|c|$ and the bias radius $G|b|$ cover this error and the rounding of the ends. The radius $r + G|c|$ also
+  reaches both ends from a rounded midpoint.
+- The radius product errs relatively by at most $\gamma_{n+20}$.
+- Underflow adds less than `_FLOOR`.
+
+The proof is in the documentation, *Rounding and the guarantee*; steps named here are steps of that proof.
 """
 
 from __future__ import annotations
@@ -48,7 +52,7 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
         x = Box(x, x)  # only the bias varies
     dtype = _dtype(x)
     if rounding.accumulating(dtype):
-        # In float64 products of float32 numbers are exact and sums nearly so; what is left is one rounding outward.
+        # In float64 products of float32 numbers are exact and sums nearly so. One rounding outward remains.
         if (
             terms <= _SHORT
             and isinstance(x, Box)
@@ -90,20 +94,20 @@ def affine(product: Product, x: Any, weight: Any, bias: Any, terms: int) -> Box:
 def _two_boxes(
     product: Product, x: Box, weight: Box, bias: tuple[Any, Any], growth: float | None
 ) -> tuple[Tensor, Tensor]:
-    r"""Centre and radius of a product of two boxes: of the hull where, of each pair of factors, one keeps its sign.
+    r"""Centre and radius of a product of two boxes: the hull where, of each pair of factors, one keeps its sign.
 
     Let $q$ be the centre cut to $[-r, r]$. For numbers in $c \pm r$ and $d \pm s$, by their four corners,
 
     $$|x w - c d - q_x q_w| \le |c| s + r |d| + r s - |q_x q_w| = |c| s + r \max(|d|, s) + (r - |q_x|) |q_w|$$
 
-    (Rump 2012, *Fast interval matrix multiplication*, Numerical Algorithms 61). Both ends are attained unless 0 is
-    inside both intervals; then the result is at most 4 - 2√2 = 1.18 times as wide as the hull.
+    (Rump 2012, *Fast interval matrix multiplication*, Numerical Algorithms 61). Both ends are attained unless 0 lies
+    inside both intervals. Then the result is at most 4 - 2√2 = 1.18 times as wide as the hull.
     """
-    none = None if growth is None else 0.0  # the rounding of midpoints is paid for like that of products
+    none = None if growth is None else 0.0  # `enlarged` also pays for the rounding of midpoints
     (x_centre, x_radius), (w_centre, w_radius) = (_centre_and_radius(box, none) for box in (x, weight))
     x_cut, w_cut = (torch.clamp(c, -r, r) for c, r in ((x_centre, x_radius), (w_centre, w_radius)))
     enlarged = w_radius
-    if growth is not None:  # pays for the rounding of the first product; that of the second is relative to the radius
+    if growth is not None:  # pays for the rounding of the first product; the second errs relative to the radius
         enlarged = w_radius + w_centre.detach().abs() * growth
     centre = product(x_centre, w_centre, bias[0]) + product(x_cut, w_cut, None)
     radius = product(x_centre.abs(), enlarged, bias[1])
@@ -112,17 +116,18 @@ def _two_boxes(
 
 
 _FLOOR = 16
-"""In units of `tiny`. The underflow of m products, u·tiny each, adds up to less than m/2n, as n u < 1/2; steps 4 and 6
-count 7n and 28n of them."""
+"""In units of `tiny`. The underflow of m products, u·tiny each, adds up to less than m/2n, since n u < 1/2. Steps 4 and
+6 count 7n and 28n products."""
 
 _SHORT = 1024
-"""Up to this number of products to a sum, their float32 rounding adds less than 7e-5 of itself to a radius."""
+"""Up to this number of products in a sum, float32 rounding adds less than 7e-5 of itself to a radius."""
 
 
 def _mixed(product: Product, x: Box, weight: Tensor, bias: Tensor | None, terms: int) -> Box:
-    """Centre in float64, radius in float32: where rounding is large compared with the box, it is that of the centre.
+    """As `affine`, with the centre in float64 and the radius in float32.
 
-    As `affine`, with γ of float64 for the centre and of float32 for the radius, which is rounded up to float32.
+    Where rounding is large compared with the box, the rounding of the centre dominates. So γ is that of float64 for the
+    centre and that of float32 for the radius, which is rounded up to float32.
     """
     tiny = torch.finfo(torch.float32).tiny
     growth = rounding.gamma(terms + 5, torch.float64)
@@ -141,7 +146,7 @@ def _mixed(product: Product, x: Box, weight: Tensor, bias: Tensor | None, terms:
 
 
 def _unless_point(x: Box) -> Any:
-    """A box, or the tensor that both of its bounds are."""
+    """The box, or its bound as a plain tensor if both bounds are one object."""
     return x.lower if x.lower is x.upper else x
 
 
@@ -150,10 +155,10 @@ def _dtype(x: Any) -> torch.dtype:
 
 
 def _centre_and_radius(x: Box, growth: float | None) -> tuple[Tensor, Tensor]:
-    """Some centre of x, and a radius around it.
+    """A point near the middle of x, and a radius around it.
 
-    Outward (`growth` given) the radius reaches both ends, but for 3u|centre| and relative errors of a few u, and
-    `growth`·|centre| further. That enlargement is a constant for autograd.
+    In outward mode (`growth` given) the radius reaches both ends, up to 3u|centre| and a relative error of a few u, and
+    then `growth`·|centre| further. That enlargement is a constant for autograd.
     """
     centre = torch.lerp(x.lower, x.upper, 0.5)
     radius = x.upper - centre
@@ -163,7 +168,7 @@ def _centre_and_radius(x: Box, growth: float | None) -> tuple[Tensor, Tensor]:
 
 
 def _bias(bias: Any, growth: float | None, floor: float) -> tuple[Any, Any]:
-    """Centre and radius of the bias; outward its radius is at least `growth`·|centre| + `floor`, but for rounding."""
+    """Centre and radius of the bias. Outward, the radius is at least `growth`·|centre| + `floor`, up to rounding."""
     if isinstance(bias, Box):
         centre, radius = _centre_and_radius(bias, growth)
         if growth is not None:
@@ -175,23 +180,23 @@ def _bias(bias: Any, growth: float | None, floor: float) -> tuple[Any, Any]:
 
 
 def size_of(x: Any, dim: int) -> int:
-    """The size of one dimension of a box or tensor, 1 for a single number."""
+    """The size of one dimension of a box or tensor; 1 for a 0-d tensor."""
     tensor = x.lower if isinstance(x, Box) else x
     return tensor.shape[dim] if tensor.ndim else 1
 
 
 def mapped(function: Callable[[Tensor], Tensor], x: Any) -> Any:
-    """Move the entries of a box or a tensor."""
+    """Apply a function that moves entries to a tensor, or to both bounds of a box."""
     return Box(function(x.lower), function(x.upper)) if isinstance(x, Box) else function(x)
 
 
 _SMALL = 2048
-"""Up to this number of products in all, two boxes are multiplied by corners. Measured, that costs 25 microseconds more
-(outward 250), and the box is the hull, where centres and radii make it up to 18 % wider."""
+"""Up to this number of products in all, two boxes are multiplied by corners. This was measured to cost 25 microseconds
+more (250 in outward mode). It gives the hull, where centres and radii give a box up to 18 % wider."""
 
 
 def corner_product(x: Box, y: Box) -> Box:
-    """The hull of a product of two boxes: the sum of the hulls of all products, whose variables differ."""
+    """The hull of a product of two boxes: the sum of the hulls of all products, which share no variables in one sum."""
     if y.lower.ndim == 1:
         products, dim = mul(x, y), -1
     else:
@@ -215,7 +220,7 @@ AFFINE_RECORD: dict[str, Any] = {"family": "affine", "proven": True, "sharp": Fa
 
 @rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **AFFINE_RECORD)
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
-    """The hull if input or weight is fixed, or both are small; else at most 1.18 times as wide."""
+    """The hull if input or weight is fixed, or if both are small; else at most 1.18 times as wide."""
     if small_boxes(input, weight) and small_boxes(
         input, weight, _linear_size(input, weight, bias) * size_of(input, -1)
     ):
@@ -225,10 +230,12 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Box:
 
 
 def _linear_size(input: Box, weight: Box, bias: Any) -> int:
+    """How many entries the result of `F.linear` has."""
     return F.linear(input.lower, weight.lower, None if bias is None else as_box(bias).lower).numel()
 
 
 def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: bool, *args: Any, **kwargs: Any) -> Box:
+    """Bound a convolution; `args` and `kwargs` are its geometry."""
     if rounding.outward():
         rounding.check_convolution(input.lower if isinstance(input, Box) else input)
     shape = (weight.lower if isinstance(weight, Box) else weight).shape
@@ -242,6 +249,7 @@ def _convolution(function: Any, input: Any, weight: Any, bias: Any, transposed: 
 
 
 def _register_convolutions() -> None:
+    """Register convolutions and transposed convolutions in one to three dimensions."""
     for dims in (1, 2, 3):
         for transposed in (False, True):
             name = f"conv_transpose{dims}d" if transposed else f"conv{dims}d"
@@ -262,7 +270,7 @@ _register_convolutions()
 
 @rule("conv_tbc", formula=r"W * x + b", family="affine", functional=True, proven=True)
 def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Box:
-    """`conv1d` of a sequence that lies as (time, batch, channel), with a weight of (width, in, out)."""
+    """As `conv1d`, for an input `(time, batch, channel)` and a weight `(width, in, out)`."""
 
     def product(x: Tensor, w: Tensor, b: Tensor | None) -> Tensor:
         return torch.conv_tbc(x, w, w.new_zeros(w.shape[2]) if b is None else b, pad)
@@ -282,7 +290,7 @@ def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
     groups: int, *flags: Any,
 ) -> Box:  # fmt: skip
-    """The common form of all convolutions: the hull if input or weight is fixed; else at most 1.18 times as wide."""
+    """The general convolution. The hull if input or weight is fixed; else at most 1.18 times as wide."""
     return _convolution(
         torch.convolution,
         input,

@@ -1,12 +1,12 @@
-r"""Discrete Fourier transforms: linear maps, bounded as products with the table of cosines and sines.
+r"""Discrete Fourier transforms: linear maps, bounded as products with a table of cosines and sines.
 
-The transform of a box needs $|W| r$ for its radius, which no fast algorithm gives, so it costs $n^2$ for n entries.
-Real and imaginary parts stand side by side, as in $\mathrm{Re}\,X_k = \sum_m a_m \cos \theta_{km} - \sigma b_m \sin
-\theta_{km}$, so each part of each entry is the hull. All of `torch.fft` comes down to three kernels of ATen.
+The radius of a transform is $|W| r$. No fast algorithm computes it, so a transform of n entries costs $n^2$. Real and
+imaginary parts stand side by side, as in $\mathrm{Re}\,X_k = \sum_m a_m \cos \theta_{km} - \sigma b_m \sin
+\theta_{km}$, so the bound of each part of each entry is the hull. All of `torch.fft` calls three kernels of ATen.
 
-The table. All angles are $2 \pi J / L$ with $J$ an integer, reduced to at most a quarter turn exactly. There
-$\frac{\pi}{2} \cdot q$, with q in [0, 1] rounded once, errs by less than 4u in float64, its sine and cosine by at most
-one ulp more: less than 8u = 4 eps. At multiples of a quarter turn the values are exact.
+*The table.* All angles are $2 \pi J / L$ with an integer $J$. They are reduced exactly to at most a quarter turn. There
+the angle $\frac{\pi}{2} \cdot q$, with q in [0, 1] rounded once, errs by less than 4u in float64. Its sine and cosine
+err by at most one ulp more, so by less than 8u = 4 eps. At multiples of a quarter turn the values are exact.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from ..elementwise.arithmetic import div
 from .affine import affine
 
 _LARGEST = 2**20
-"""Entries of one table: several dimensions are transformed together, the hull, or one after the other if they exceed
-it; and a long dimension in pieces."""
+"""How many entries a table may have. Several dimensions are transformed together, which gives the hull, or one after
+the other if their table would be larger. A long dimension is transformed in pieces."""
 
 
 @rule(torch.ops.aten._fft_r2c, formula=r"\sum_m x_m e^{-2 \pi i k m / n}", family="fourier", proven=True)
 def real_to_complex(input: Box, dim: Sequence[int], normalization: int, onesided: bool) -> Box:
-    """The hull of both parts; of several large dimensions, no more than a rectangle for each in turn."""
+    """The hull of both parts. Several large dimensions are bounded one after the other, which is wider."""
     shape = [input.lower.shape[d] for d in dim]
     kept = [*shape[:-1], shape[-1] // 2 + 1 if onesided else shape[-1]]
     last, rest = [dim[-1]], list(dim[:-1])
@@ -51,7 +51,7 @@ def real_to_complex(input: Box, dim: Sequence[int], normalization: int, onesided
     complex=unchanged,
 )  # fmt: skip
 def complex_to_complex(input: Box, dim: Sequence[int], normalization: int, forward: bool) -> Box:
-    """The hull of both parts; of several large dimensions, no more than a rectangle for each in turn."""
+    """The hull of both parts. Several large dimensions are bounded one after the other, which is wider."""
     shape = [input.lower.shape[d] for d in dim]
     steps = [[d] for d in dim] if _is_large(shape, shape) else [list(dim)]
     for step in steps:
@@ -65,7 +65,7 @@ def complex_to_complex(input: Box, dim: Sequence[int], normalization: int, forwa
     proven=True, complex=unchanged,
 )  # fmt: skip
 def complex_to_real(input: Box, dim: Sequence[int], normalization: int, last_dim_size: int) -> Box:
-    """The hull: entries that stand for a conjugate pair count twice, the imaginary parts of the others not at all."""
+    """The hull. An entry that stands for a conjugate pair counts twice; other entries count without imaginary part."""
     given = [input.lower.shape[d] for d in dim]
     shape = [*given[:-1], last_dim_size]
     if len(dim) > 1 and _is_large(given, shape):
@@ -81,6 +81,7 @@ def complex_to_real(input: Box, dim: Sequence[int], normalization: int, last_dim
 
 
 def _is_large(before: Sequence[int], after: Sequence[int]) -> bool:
+    """Whether several dimensions would need a table that is too large."""
     return len(before) > 1 and math.prod(before) * math.prod(after) > _LARGEST
 
 
@@ -165,6 +166,7 @@ def _beside(x: Any, y: Any) -> Any:
 
 
 def _signed(x: Any, sign: int) -> Any:
+    """A table, or its negative if the sign is negative."""
     if sign > 0:
         return x
     return Box(-x.upper, -x.lower) if isinstance(x, Box) else -x
@@ -193,7 +195,7 @@ def _table(before: tuple[int, ...], after: tuple[int, ...], span: tuple[int, int
 
 @torch.no_grad()
 def _in_dtype(table: Tensor, like: Tensor) -> Any:
-    """A table in the dtype of the data; in outward mode the box that its error allows."""
+    """A table in the dtype of the data; in outward mode the box around it that covers its error."""
     near = table.to(like)
     if not rounding.outward():
         return near

@@ -1,15 +1,15 @@
 r"""Padding, resizing and sampling of images.
 
-Padding copies entries. Resizing takes means with weights that depend on the geometry alone: non-negative ones
-for nearest and linear modes, so both bounds are resized alike; signed ones for bicubic, where
+Padding copies entries. Resizing takes means with weights that depend on the geometry alone. For nearest and linear
+modes the weights are non-negative, so both bounds are resized alike. For the bicubic mode they have both signs, and
 $W x \ge W^+ l + W^- u$.
 
-Torch computes the weights with rounding errors. With u the unit roundoff and n the size of the image, a place
-in the source is wrong by at most 4 n u. The interpolant is continuous; per unit of length it changes by at
-most 2 max|x| in each dimension for the linear modes, and by at most 6 max|x| for the cubic one, whose weights
-have absolute sum below 1.4. Together with the summation this is an error below c u (16 + sum of all n)
-max|x|, with c = 16 and 64. In outward mode this is evaluated in float64 and rounded outward to the dtype of
-the image. Which entry a *nearest* mode copies is part of the program.
+*Rounding.* Torch computes the weights with rounding errors. Let u be the unit roundoff and n the size of the image. A
+place in the source is wrong by at most 4 n u. The interpolant is continuous. In each dimension and per unit of length
+it changes by at most 2 max|x| for the linear modes and by at most 6 max|x| for the cubic one, whose weights have an
+absolute sum below 1.4. With the error of the summation, the error is below c u (16 + sum of all n) max|x|, where c = 16
+for linear modes and c = 64 for the cubic one. In outward mode the bounds are computed in float64 and rounded outward to
+the dtype of the image. Which entry a *nearest* mode copies is part of the program.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ structural(
 
 
 def _pad(function: Any, input: Box, *places: Any, value: Any) -> Box:
-    """Pad both bounds; a number that the dtype cannot hold becomes the interval around it in outward mode."""
+    """Pad both bounds. Outward, a number that the dtype cannot hold becomes the interval of its two neighbours."""
     ends = operand(0 if value is None else value, input)
     return Box(*(function(x, *places, value=float(end)) for x, end in zip(input, ends, strict=True)))
 
@@ -48,7 +48,7 @@ _RECORD: dict[str, Any] = {"formula": "x", "family": "structural", "proven": Tru
 
 @rule("pad", functional=True, complex=unchanged, **_RECORD)
 def pad(input: Box, pad: Any, mode: str = "constant", value: Any = None) -> Box:
-    """Entries of both bounds, or a number."""
+    """Both bounds padded, with their own entries or with a number."""
     function = torch.nn.functional.pad
     if mode == "constant":
         return _pad(function, input, pad, mode, value=value)
@@ -57,7 +57,7 @@ def pad(input: Box, pad: Any, mode: str = "constant", value: Any = None) -> Box:
 
 @rule("constant_pad_nd", complex=unchanged, **_RECORD)
 def constant_pad_nd(input: Box, pad: Any, value: Any = 0) -> Box:
-    """A number around both bounds."""
+    """Both bounds padded with a number."""
     return _pad(torch.constant_pad_nd, input, pad, value=value)
 
 
@@ -70,9 +70,7 @@ structural(
 
 
 def _averaged(function: Callable[[Tensor], Tensor], x: Box, dims: int, zero: bool = False) -> Box:
-    """Bound interpolation with non-negative weights of sum 1; with `zero`, also towards zeros around the
-    image.
-    """
+    """Bound interpolation with non-negative weights of sum 1. With `zero`, zeros around the image take part too."""
     box = finite(function(x.lower), function(x.upper))
     if rounding.outward():
         with torch.no_grad():
@@ -88,7 +86,7 @@ def _averaged(function: Callable[[Tensor], Tensor], x: Box, dims: int, zero: boo
 
 
 def _reach(box: Box, lower: Tensor, upper: Tensor) -> None:
-    """Move bounds that torch computed outward to bounds in float64, as a constant shift for autograd."""
+    """Move bounds that torch computed outward to bounds in float64. The shift is a constant for autograd."""
     wide = finite(lower, upper)
     lower, upper = rounding.cast(wide.lower, wide.upper, box.lower.dtype)
     box.lower.detach().copy_(torch.minimum(box.lower, lower))
@@ -103,10 +101,11 @@ def _error(bound: Tensor, axes: tuple[int, ...], factor: float) -> Tensor:
 
 
 def _register_linear(name: str, dims: int) -> None:
+    """Register a resizing function of a linear mode."""
     function: Any = spellings(name, functional=False)[0]
 
     def enclose(input: Box, *places: Any, **geometry: Any) -> Box:
-        """Non-negative weights: the hull."""
+        """The hull, since the weights are non-negative."""
         return _averaged(lambda x: function(x, *places, **geometry), input, dims)
 
     rule(name, formula=r"W x", family="interpolation", proven=True)(enclose)
@@ -119,10 +118,11 @@ _register_linear("_upsample_bilinear2d_aa", 2)
 
 
 def _register_cubic(name: str) -> None:
+    """Register a resizing function of the cubic mode."""
     function: Any = spellings(name, functional=False)[0]
 
     def enclose(input: Box, output_size: Any, align_corners: bool, *scales: Any, **named: Any) -> Box:
-        """Signed weights, one dimension after the other: the hull, because |A ⊗ B| = |A| ⊗ |B|."""
+        """The hull, by one dimension after the other: weights have both signs, and |A ⊗ B| = |A| ⊗ |B|."""
         factors: Any = named.get("scale_factors", scales[0] if len(scales) == 1 else None)
         if output_size is None:
             output_size = [int(n * s) for n, s in zip(input.lower.shape[-2:], factors, strict=True)]
@@ -146,7 +146,7 @@ def _register_cubic(name: str) -> None:
 
 
 def _signed_product(matrix: Tensor, x: Box) -> Box:
-    """Positive weights meet the bound of their own side, negative ones the other."""
+    """Bound a product with a fixed matrix: positive weights take the same bound, negative weights the other one."""
     positive, negative = matrix.clamp(min=0), matrix.clamp(max=0)
     return Box(positive @ x.lower + negative @ x.upper, positive @ x.upper + negative @ x.lower)
 
@@ -176,19 +176,23 @@ _register_cubic("_upsample_bicubic2d_aa")
     torch_checks=True,
 )
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Box:
-    """Samples at fixed places: non-negative weights, so the hull. Places that are intervals are refused."""
+    """The hull for samples at fixed places, whose weights are non-negative. Places that are intervals are refused."""
     parameters = (interpolation_mode, padding_mode, align_corners)
     if isinstance(grid, Box) and torch.equal(*grid):
         grid = grid.lower
     if isinstance(grid, Box) or interpolation_mode == 2:
         raise UnsupportedOpError(
             "grid_sample has interval rules for bilinear and nearest sampling at fixed places",
-            "of a grid that is a box, each sample lies between the least and the greatest entry of its channel (and 0,"
-            " with padding_mode='zeros'): x.amin((-2, -1)) and x.amax((-2, -1)) bound it",
-            "of mode='bicubic', mode='bilinear' has a rule",
+            "if the grid is a box: each sample lies between the least and the greatest entry of its channel (and 0,"
+            " with padding_mode='zeros'), so x.amin((-2, -1)) and x.amax((-2, -1)) bound it",
+            "if the mode is 'bicubic': use mode='bilinear'",
         )
     if interpolation_mode not in (0, 1) or padding_mode not in (0, 1, 2):
-        raise UnsupportedOpError("grid_sample has the modes that torch.nn.functional.grid_sample names", "use those")
+        raise UnsupportedOpError(
+            f"grid_sampler has no interval rule for interpolation_mode={interpolation_mode} with"
+            f" padding_mode={padding_mode}",
+            "call torch.nn.functional.grid_sample, which takes the modes by name",
+        )
     if interpolation_mode == 1:
         return both(torch.grid_sampler, input, grid, *parameters)
     dims = grid.shape[-1]

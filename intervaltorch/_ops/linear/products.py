@@ -1,4 +1,4 @@
-"""Products of matrices and vectors, and sums with them; see `affine` for the theorem and its rounding."""
+"""Products of matrices and vectors, and sums with such products. `affine.py` has the theorem and its rounding."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from .affine import AFFINE_RECORD, affine, corner_product, mapped, size_of, smal
 
 
 def _matrix_product(function: Any, input: Any, other: Any) -> Box:
+    """Bound a product of matrices or vectors; by corners if both factors are small boxes."""
     if small_boxes(input, other) and (function is not torch.inner or other.lower.ndim == 1):
         count = function(input.lower, other.lower).numel() * size_of(input, -1)  # the product also checks the shapes
         if small_boxes(input, other, count):
@@ -86,7 +87,7 @@ def dot(input: Any, other: Any) -> Box:
     complex=lambda _: lambda input, other: matrix_product(dot)(conjugate(input), other),
 )  # fmt: skip
 def vdot(input: Any, other: Any) -> Box:
-    """As `dot`, of real vectors."""
+    """As `dot` for real vectors."""
     return dot(input, other)
 
 
@@ -122,7 +123,7 @@ def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any =
     "addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False, torch_checks=True
 )
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
-    """A sum over the batch: the product of the batch laid out along the inner dimension."""
+    """The sum over the batch, as one product whose inner dimension contains the batch."""
     left = mapped(lambda a: a.transpose(0, 1).flatten(1), batch1)
     right = mapped(lambda b: b.flatten(0, 1), batch2)
     return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
@@ -142,9 +143,10 @@ def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> 
 
 @rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", torch_checks=True, **AFFINE_RECORD)
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
-    """The hull if only one of both inputs and the weight varies; else the entries of an input occur repeatedly.
+    """The hull if only one of the two inputs and the weight varies. Otherwise entries of an input occur repeatedly.
 
-    A fixed input is multiplied by the weight first. Of two boxes either may be, and what both orders bound is taken.
+    A fixed input is multiplied by the weight first. For two boxes, both orders are bounded and their intersection is
+    taken.
     """
     # (W x₂)_{oi} = Σ_j w_{oij} x₂_j, then Σ_i x₁_i (W x₂)_{oi}; the other order exchanges i and j
     results = []
@@ -163,4 +165,5 @@ def _contracted(last: Any, first: Any, weight: Any) -> Box:
 
 
 def _apply(x: Tensor, weight: Tensor, _: Any) -> Tensor:
+    """Multiply a weight of shape (out, last, first) by vectors."""
     return torch.einsum("...j,oij->...oi", x, weight)

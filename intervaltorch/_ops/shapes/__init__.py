@@ -1,4 +1,4 @@
-"""What moves, copies or selects entries, and what reads no values at all."""
+"""Functions that move, copy or select entries, and functions that read no values."""
 
 from . import indexing, metadata, structural
 

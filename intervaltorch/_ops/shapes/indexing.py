@@ -1,8 +1,8 @@
 """Reading, writing and choosing entries, by index or by mask.
 
-An index is the same for every point of a box, so it picks the same entries of both bounds. A mask made by
-comparing boxes may be undecided: where a value is chosen by it, both choices count and the result is their
-hull; where it decides a shape, as in `x[mask]`, the program is refused.
+An index is the same for every point of a box, so it picks the same entries of both bounds. A mask that comes from
+comparing boxes may be undecided. Where it chooses between two values, the result is the hull of both. Where it
+determines a shape, as in `x[mask]`, the call is refused.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ structural("select_scatter", "slice_scatter", "diagonal_scatter", functional=Fal
 
 
 def decided_index(index: Any) -> Any:
-    """Replace the Boolean boxes of an index by the masks that they certainly are; real ones are no index in torch."""
+    """Replace Boolean boxes in an index by plain masks. They must be decided. torch refuses floats as an index."""
     return map_boxes(lambda box: box.lower if box.lower.is_floating_point() else decided(box, "an index"), index)
 
 
 def value_box(value: Any, like: Any, mask: Any = None, when: bool = True) -> Box:
-    """What is written or chosen, as a box.
+    """The value that is written or chosen, as a box.
 
     Args:
         value: a number, tensor or box.
-        like: what determines the dtype.
-        mask: where it is written or chosen; everywhere if it is no Boolean.
+        like: a tensor or box that determines the dtype.
+        mask: where the value is written or chosen; everywhere if the mask is not Boolean.
         when: the truth of the mask there.
 
     Raises:
-        DomainError: for the number NaN, which no box contains, unless the mask keeps it out at every point.
+        DomainError: for the number NaN, which no box contains, unless the mask chooses it nowhere.
     """
     number = value if isinstance(value, float) else None
     if isinstance(value, Tensor) and value.ndim == 0 and readable(value):
@@ -58,12 +58,12 @@ def value_box(value: Any, like: Any, mask: Any = None, when: bool = True) -> Box
         return operand(0.0, like)
     raise DomainError(
         "NaN cannot be written into a box",
-        "no bound holds for it: keep the box where the mask writes none, or mark entries by inf instead",
+        "no bound holds for NaN: mark entries by inf instead, or use a mask that writes nothing into the box",
     )
 
 
 def _is_nowhere(mask: Any, truth: bool) -> bool:
-    """Whether no entry of a mask has this truth at any point."""
+    """Whether no entry of a mask has this truth value at any point of the box."""
     possible = (mask.upper if truth else ~mask.lower) if isinstance(mask, Box) else mask
     if not isinstance(possible, Tensor) or possible.dtype is not torch.bool or not readable(possible):
         return False
@@ -90,7 +90,7 @@ def index_(input: Any, indices: Any) -> Any:
 
 @rule(torch.Tensor.__setitem__, formula="x_i := y", complex=unchanged, **_EXACT)
 def setitem(input: Any, index: Any, value: Any) -> None:
-    """Writes into the memory of the bounds, so views of the box change with it and autograd sees it.
+    """Writes into the memory of the bounds, so views of the box change too, and autograd records the write.
 
     An undecided mask, as in `x[x < 0] = 0`, leaves the hull of the old and the new value.
     """
@@ -124,13 +124,12 @@ def setitem(input: Any, index: Any, value: Any) -> None:
 
 
 def _is_decided(mask: Box) -> bool:
+    """Whether a mask is the same at every point; true of an index that is no mask."""
     return mask.lower.dtype is not torch.bool or not anywhere(mask.lower != mask.upper)
 
 
 def _set_where(input: Box, mask: Box, value: Box) -> None:
-    """Write by an undecided mask: the hull of both outcomes, for values that do not run along the masked
-    entries.
-    """
+    """Write by an undecided mask: the hull of both outcomes. The value must not have an entry for each masked entry."""
     rest = input.lower.ndim - mask.lower.ndim
     if input.lower.is_complex():
         decided(mask, "which complex entries are written")
@@ -146,7 +145,7 @@ def _set_where(input: Box, mask: Box, value: Box) -> None:
 
 
 def cast(value: Box, dtype: torch.dtype) -> tuple[Any, Any]:
-    """Convert what is written to the dtype of its place, outward if that is narrower."""
+    """Convert a value to the dtype of the place where it is written; rounded outward if that dtype is narrower."""
     if isinstance(value.lower, Tensor) and value.lower.dtype != dtype:
         return rounding.cast(value.lower, value.upper, dtype)
     return value.lower, value.upper
@@ -157,7 +156,7 @@ def cast(value: Box, dtype: torch.dtype) -> tuple[Any, Any]:
 
 @rule("copy", formula="x := y", **_EXACT)
 def copy(input: Any, src: Any, non_blocking: bool = False) -> Box:
-    """Both bounds of the source, or the plain source twice."""
+    """Both bounds of the source; a plain source is both bounds."""
     place = as_box(input).lower
     ends = cast(as_box(src), place.dtype)
     return Box(*(torch.as_tensor(end, dtype=place.dtype, device=place.device).expand_as(place) for end in ends))
@@ -186,10 +185,10 @@ def fill_diagonal(input: Box, fill_value: Any, wrap: bool = False) -> Box:
 
 
 def choose(condition: Any, x: Box, y: Box) -> Box:
-    """Bound `x if condition else y`: the hull of both where the condition may be either.
+    """Bound `x if condition else y`: the hull of both where the condition is undecided.
 
-    An entry is chosen from x if `possibly` and from y unless `certainly`: the extremes of these two choices
-    are those of an undecided one, and where the condition is decided they coincide.
+    One choice takes x where the condition is possible, the other takes x where it is certain. Where the condition is
+    decided, the two agree. Where it is undecided, one takes x and the other y, and the hull of both is the answer.
     """
     if not isinstance(condition, Box):
         return Box(torch.where(condition, x.lower, y.lower), torch.where(condition, x.upper, y.upper))
@@ -221,7 +220,7 @@ def _of_numbers(condition: Any, input: Any, other: Any) -> Any:
 
 
 def _plain_integers(chosen: Box) -> Any:
-    """Integers have no intervals: return them if they are the same for every point."""
+    """Return integers as a plain tensor, since there are no boxes of integers. They must not vary over the box."""
     if chosen.lower.dtype.is_floating_point or chosen.lower.dtype is torch.bool:
         return chosen
     if not anywhere(chosen.lower != chosen.upper):
@@ -247,26 +246,26 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Box:
 
 @rule("masked_select", formula="x_m", **_EXACT)
 def masked_select(input: Any, mask: Any) -> Any:
-    """The entries where the mask is true; it must be decided."""
+    """The entries where the mask is true. The mask must be decided."""
     return both(torch.masked_select, input, decided(mask, "the number of selected entries"))
 
 
 @rule("masked_scatter", formula="x_m := y", **_EXACT)
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
-    """Consecutive entries of the source where the mask is true; it must be decided."""
+    """Consecutive entries of the source where the mask is true. The mask must be decided."""
     return both(torch.masked_scatter, input, decided(mask, "which entries are written"), source)
 
 
 @rule("nonzero", formula=r"\{i : x_i \ne 0\}", **_EXACT)
 def nonzero(input: Any, *, as_tuple: bool = False) -> Any:
-    """The indices of non-zero entries, which must be decided."""
+    """The indices of non-zero entries. They must be the same at every point of the box."""
     mask: Any = decided(_truth(input), "which entries differ from 0")
     return mask.nonzero(as_tuple=as_tuple)
 
 
 @rule("nonzero_static", formula=r"\{i : x_i \ne 0\}", **_EXACT)
 def nonzero_static(input: Any, *, size: int, fill_value: int = -1) -> Any:
-    """As `nonzero`, in a given number of rows."""
+    """As `nonzero`, with a given number of rows."""
     mask: Any = decided(_truth(input), "which entries differ from 0")
     return mask.nonzero_static(size=size, fill_value=fill_value)
 

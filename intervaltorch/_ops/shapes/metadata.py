@@ -1,4 +1,4 @@
-"""Questions whose answer does not depend on the values in a box: shape, dtype, device, random draws of that shape."""
+"""Functions that do not read the values in a box: shape, dtype, device, and random draws of the shape of a box."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...errors import EscapeError
 
 
 def _ask(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Ask the lower bound."""
+    """Answer for the lower bound, which has the metadata of the box."""
     return function(*map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
 
 
@@ -28,13 +28,16 @@ def _noise(function: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _draw(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Fill with random numbers: one draw, and so a point.
+    """Fill with random numbers. A draw is a point.
 
     Raises:
         TypeError: if a parameter of the distribution is an interval.
     """
     if any(isinstance(value, Box) for value in (*args, *kwargs.values())):
-        raise TypeError("the parameters of a random draw are points; write mean + std * torch.randn_like(std)")
+        raise TypeError(
+            f"a parameter of {function.__name__} is an interval, but a random draw needs plain parameters; write"
+            " mean + std * torch.randn_like(std)"
+        )
     name = function.__name__
     if name in _SELECTING and kwargs.get("generator") is None:
         _draws.masked(name)
@@ -100,7 +103,7 @@ for _name in (
 
 @rule("_nested_tensor_from_mask_left_aligned", family="metadata", budget=EXACT, proven=True)
 def nested_tensor_from_mask_left_aligned(t: Any, mask: Any) -> Any:
-    """Whether a padding mask keeps the first entries of each sequence: only the shape of `t` is read."""
+    """Whether a padding mask keeps the first entries of each sequence. Only the shape of `t` is read."""
     return torch._nested_tensor_from_mask_left_aligned(as_box(t).lower, decided(mask, "a padding mask"))
 
 
@@ -109,12 +112,12 @@ _hooks: Any = torch.Tensor._backward_hooks
 
 @rule(_hooks.__set__, family="metadata", budget=EXACT, proven=True)
 def set_backward_hooks(input: Any, hooks: Any) -> None:
-    """Autograd takes the hooks off a tensor that is written in place; a box, whose bounds have the hooks, has none."""
+    """Lets autograd clear the hooks, as it does after a write in place. A box has none; its bounds may have some."""
     if hooks is not None:
         raise EscapeError("a box has no hooks of its own", "put them on its bounds: X.lower.register_hook(...)")
 
 
 @rule(torch._has_compatible_shallow_copy_type, family="metadata", budget=EXACT, proven=True)
 def has_compatible_shallow_copy_type(input: Any, from_: Any) -> bool:
-    """Whether one may become the data of the other, as modules ask before they convert parameters: boxes of boxes."""
+    """Whether `from_` may become the data of `input`: if both are boxes. Modules ask this to convert parameters."""
     return isinstance(input, Box) and isinstance(from_, Box)

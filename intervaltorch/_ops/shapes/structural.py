@@ -1,4 +1,4 @@
-"""Shape operations: they move or copy entries, so they act on both bounds alike, exactly."""
+"""Shape operations. They move or copy entries, so they are applied to both bounds, exactly."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ structural(
 
 
 def _each(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """Shape several tensors alike; plain ones stay plain, so that no two bounds share their memory."""
+    """Shape several tensors alike. Plain tensors stay plain; as boxes, their two bounds would share memory."""
     lower = function(*map_boxes(lower_of, args), **kwargs)
     upper = function(*map_boxes(upper_of, args), **kwargs)
     if isinstance(lower, Tensor):
@@ -59,7 +59,7 @@ structural("broadcast_tensors", "meshgrid", "atleast_1d", "atleast_2d", "atleast
 
 
 def _shaped_as(function: Any, input: Any, other: Any) -> Any:
-    """Shape like another tensor, of which only the shape is read."""
+    """Give a tensor the shape of another, of which only the shape is read."""
     other = other.lower if isinstance(other, Box) else other
     return both(function, input, other) if isinstance(input, Box) else function(input, other)
 
@@ -69,14 +69,14 @@ structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
 
 @rule("view", formula="x", family="structural", budget=rounding.EXACT, proven=True, complex=unchanged)
 def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any) -> Box:
-    """Another shape of the same memory; reinterpreting the bits as another dtype is refused."""
+    """The same memory in another shape. A view with another dtype is refused."""
     if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
         raise EscapeError("view(dtype) would reinterpret the bits of a bound", "convert values with x.to(dtype)")
     return Box(input.lower.view(*shape, **size), input.upper.view(*shape, **size))
 
 
 def _detach_in_place(input: Box) -> Box:
-    """Take both bounds out of the autograd graph: nothing is computed, so nothing is copied back."""
+    """Take both bounds out of the autograd graph. Nothing is computed, so nothing is copied back."""
     for bound in input:
         bound.detach_()
     return input
@@ -94,9 +94,9 @@ OPS.update({function: dataclasses.replace(OPS[function], inplace=False) for func
 
 
 def _new(function: Any, *args: Any, **kwargs: Any) -> Any:
-    """A point box with memory of its own, to be filled by index; an integer dtype gives a plain tensor.
+    """A point box with memory of its own, to be filled by index. An integer dtype gives a plain tensor.
 
-    What torch leaves uninitialised is zero here: two bounds of unknown bits need not be an interval.
+    Memory that torch leaves uninitialised is zero here, since two bounds with arbitrary bits need not be an interval.
     """
     made = both(function, *args, **kwargs)
     if "empty" in getattr(function, "__name__", ""):
@@ -121,7 +121,7 @@ structural(
 
 @rule("new", formula="0", family="structural", budget=EXACT, proven=True)
 def new(input: Box, *size: Any, device: Any = None) -> Any:
-    """As `new_empty` for a size; data would be taken for one bound, and refuse.
+    """As `new_empty` for a size.
 
     Raises:
         UnsupportedOpError: for data.
@@ -129,14 +129,14 @@ def new(input: Box, *size: Any, device: Any = None) -> Any:
     size = tuple(size[0]) if len(size) == 1 and isinstance(size[0], torch.Size) else size
     if not all(isinstance(length, int) for length in size):
         raise UnsupportedOpError(
-            "torch.Tensor.new of data would make a tensor of the memory of a box, which has two bounds",
-            "use x.new_tensor(data) for data, x.new_zeros(size) or x.new_empty(size) for room",
+            "torch.Tensor.new has no interval rule for data, only for a size",
+            "use x.new_tensor(data) for data; x.new_zeros(size) or x.new_empty(size) for a size",
         )
     return _new(torch.Tensor.new_empty, input, size or (0,), device=device)
 
 
 def _filled(function: Any, input: Box, *size: Any, fill_value: Any, **kwargs: Any) -> Any:
-    """As `_new`; a number that the dtype cannot hold becomes the interval around it in outward mode."""
+    """As `_new`. In outward mode a number that the dtype cannot hold becomes the interval of its two neighbours."""
     like = input.lower.new_empty((), dtype=kwargs.get("dtype"))
     ends = operand(fill_value, like)
     lower, upper = (function(input.lower, *size, fill_value=end, **kwargs) for end in ends)
@@ -159,7 +159,7 @@ def new_full(input: Box, size: Any, fill_value: Any, **kwargs: Any) -> Any:
 
 
 def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
-    """Convert both bounds; a narrower floating dtype rounds outward in outward mode.
+    """Convert both bounds. In outward mode a conversion to a narrower floating dtype rounds outward.
 
     Raises:
         UndecidedError: for integer dtypes, if points of the box convert to different integers.
@@ -182,8 +182,8 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
     if after is torch.bool:
         certainly, possibly = (input.lower > 0) | (input.upper < 0), (input.lower != 0) | (input.upper != 0)
         return Box(*(laid_out(end, strides(result.lower)) for end in (certainly, possibly)))
-    # Truncation is increasing, so equal ends mean that every point of the box gives this integer. The integers
-    # themselves would not do: numbers beyond their range wrap around.
+    # Truncation is increasing, so equal truncated ends mean that every point of the box gives this integer. Comparing
+    # the converted integers would not show this: numbers beyond their range wrap around.
     if anywhere(torch.trunc(input.lower) != torch.trunc(input.upper)):
         raise UndecidedError(
             f"the {after} value of some entries depends on the point of the box",
@@ -193,7 +193,7 @@ def _convert(function: Any, input: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _convert_complex(input: Box, before: torch.dtype, after: torch.dtype, result: Box) -> Box:
-    """Convert part by part; the imaginary part of what is real is zero, that of what becomes real is dropped.
+    """Convert part by part. A real box gets the imaginary part 0; a box that becomes real loses its imaginary part.
 
     Raises:
         UnsupportedOpError: for a complex box that is to be Boolean or integer.

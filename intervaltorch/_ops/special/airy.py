@@ -1,16 +1,14 @@
-r"""The Airy function $\mathrm{Ai}(x)$: falls on the right, a damped wave on the left.
+r"""The Airy function $\mathrm{Ai}(x)$: it falls for x > 0, and is a damped wave for x < 0.
 
-torch's kernel errs by up to 10^11 eps in float64, so values are computed here, in float64 for every dtype. With
+torch's kernel errs by up to 10^11 eps in float64. So values are computed here, in float64 for every dtype. With
 $\zeta = \tfrac23 |x|^{3/2}$ they come
 
-- for |x| <= 9 from Taylor's series at the nearest integer, by the recurrence
-  $(n+1)(n+2) a_{n+2} = x_0 a_n + a_{n-1}$ of the equation $y'' = x y$; of 26 terms the last is less than 10^-20 of
-  the largest;
-- beyond 9 from the expansions of Abramowitz and Stegun (1964), 10.4.59 and 10.4.60, whose error is less than the first
-  neglected term, 10^-16; there the rounding of $\zeta$ costs as many eps as $\zeta$ has units.
+- for |x| <= 9 from Taylor's series at the nearest integer $x_0$. The equation $y'' = x y$ gives the recurrence
+  $(n+1)(n+2) a_{n+2} = x_0 a_n + a_{n-1}$. The last of 26 terms is less than 10^-20 of the largest;
+- for |x| > 9 from the expansions of Abramowitz and Stegun (1964), 10.4.59 and 10.4.60. Their error is less than the
+  first neglected term, 10^-16. The rounding of $\zeta$ adds an error of $\zeta$ eps.
 
-On the left the modulus, and with it the extremes, shrink as |x| grows, by the theorem of Sonin and Pólya for
-$y'' + |x| y = 0$.
+For x < 0 the modulus and the extremes shrink as |x| grows, by the theorem of Sonin and Pólya for $y'' + |x| y = 0$.
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from .waves import extremes
 
 EDGE = 9.0
 BUDGET = Budget(40, input=40)
-"""Measured are a quarter of it, in units of the value and of the size in `_rounded`."""
+"""The largest error measured is a quarter of this, in units of the value and of the size in `_rounded`."""
 IMAGE = (-0.419017, 0.535657)
 
 # Ai and Ai' at integers, from mpmath.
@@ -67,7 +65,7 @@ def _both(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _near(x: Tensor) -> tuple[Tensor, Tensor]:
-    """By Taylor's series."""
+    """Ai and Ai' by Taylor's series."""
     centre = torch.round(x)
     h = x - centre
     table = torch.tensor(list(TAYLOR.values()), dtype=x.dtype, device=x.device)
@@ -83,7 +81,7 @@ def _near(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _series(zeta: Tensor) -> list[Tensor]:
-    """Sums of u_k / ζ^k and v_k / ζ^k, over even and over odd k with signs (-1)^(k//2), 24 terms together."""
+    """Sums of u_k / ζ^k over even and over odd k, then the same of v_k / ζ^k, for k <= 24, with signs (-1)^(k//2)."""
     u, sums = torch.ones_like(zeta), [torch.ones_like(zeta), torch.zeros_like(zeta)] * 2
     for k in range(1, 25):
         u = u * ((6 * k - 5) * (6 * k - 1) / (72 * k)) / zeta
@@ -103,7 +101,7 @@ def _left(z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _right(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Ai and Ai' far to the right: the sums of the signs (-1)^k."""
+    """Ai and Ai' far to the right: the sums of u_k / ζ^k and v_k / ζ^k with signs (-1)^k."""
     zeta, root = x * x.sqrt() / 1.5, x.sqrt().sqrt()
     u = total = slope = torch.ones_like(x)
     for k in range(1, 25):
@@ -117,7 +115,7 @@ _airy = with_slope(lambda x: _both(x)[0], lambda x: _both(x)[1])
 
 
 def _extreme_beyond(k: Tensor) -> tuple[Tensor, Tensor]:
-    """Place and value of the k-th extreme of Ai(-z), by 10.4.95 and 10.4.105, within 10^-14 for k > 24."""
+    """Place and value of the k-th extreme of Ai(-z), by 10.4.95 and 10.4.105. The error is below 10^-14 for k > 24."""
     t = 3 * pi * (4 * k - 3) / 8
     s = t**-2
     z = t ** (2 / 3) * (1 + s * (-7 / 48 + s * (35 / 288 - s * 181223 / 207360)))
@@ -126,7 +124,7 @@ def _extreme_beyond(k: Tensor) -> tuple[Tensor, Tensor]:
 
 @rule("airy_ai", formula=r"\operatorname{Ai} x", family="waves", image=IMAGE, proven=True)
 def airy_ai(x: Box) -> Box:
-    """The hull; far to the left, where floats lie too far apart to find extremes, the modulus 1 / (√π |x|^(1/4))."""
+    """The hull. Far left, where floats lie too far apart to find extremes, the modulus 1 / (√π |x|^(1/4))."""
     l, u = (end.double() for end in x)
     at_l, at_u = _airy(l), _airy(u)
     a, b = (-u.detach()).clamp(min=0), (-l.detach()).clamp(min=0)
@@ -136,14 +134,17 @@ def airy_ai(x: Box) -> Box:
     box = Box(torch.minimum(torch.minimum(at_l, at_u), lowest), torch.maximum(torch.maximum(at_l, at_u), highest))
     if rounding.outward():
         box = _rounded(box, Box(l.detach(), u.detach()))
-        # The true modulus is smaller than this one, by 10.4.78: the factor is for the rounding of the power.
+        # By 10.4.78 the true modulus is smaller than this one. The factor pays for the rounding of the power.
         limit = torch.where(a > EDGE, modulus * (1 + 1e-9), inf)
         box = Box(torch.maximum(box.lower, -limit), torch.minimum(box.upper, limit))
     return Box(*rounding.cast(box.lower, box.upper, x.lower.dtype))
 
 
 def _rounded(box: Box, x: Box) -> Box:
-    """Round by the budget: relative to the value on the right, to the modulus on the left; and by ζ eps."""
+    """Round outward by the budget.
+
+    The error is relative to the value for x >= 1 and to the modulus for x < 1. It grows with ζ for |x| > 9.
+    """
 
     def size(end: Tensor, value: Tensor) -> Tensor:
         z = end.abs().clamp(max=1e200)

@@ -1,4 +1,4 @@
-"""Gamma functions: their logarithms and derivatives, and Hurwitz's zeta function.
+"""The logarithm of the gamma function and its derivatives, and Hurwitz's zeta function.
 
 Budgets are at least 1.4 times the worst error measured against values of high precision.
 """
@@ -29,7 +29,7 @@ TURN = 1.4616321449683623  # where Γ is least
 
 
 def _lgamma(x: Tensor) -> Tensor:
-    """The logarithm of the gamma function; beyond 10^30 as x (log x - 1), which does not overflow early."""
+    """The logarithm of |Γ|; beyond 10^30 as x (log x - 1), because torch's own overflows too early."""
     far = min(1e30, torch.finfo(x.dtype).max)
     return torch.where(x > far, x * (torch.log(x.clamp(min=1)) - 1), torch.lgamma(x.clamp(max=far)))
 
@@ -38,24 +38,24 @@ def _lgamma(x: Tensor) -> Tensor:
     "lgamma", "gammaln", formula=r"\log |\Gamma(x)|", family="gamma", critical=(TURN,), proven=True, sharp=False,
 )  # fmt: skip
 def lgamma(input: Box) -> Box:
-    """The hull, but boxes that reach below -10^4 get the whole line.
+    """The hull. A box that reaches below -10^4 gets the whole line.
 
-    Convex for x > 0 and between two poles, where the minima rise with x: so only the first two cells that a box with a
-    pole meets can hold the least, or the half-line x > 0.
+    Convex for x > 0 and between two neighbouring poles. The minima between poles rise with x. So in a box that contains
+    a pole, the least value lies in one of the first two cells between poles, or in x > 0.
     """
     turn = torch.where(input.lower > 0, TURN, _turn(input.lower))
 
     def enclose(x: Box) -> Box:
         l, u = x
-        least = _lgamma(torch.minimum(torch.maximum(l, turn), u))  # an error of `turn` moves it to second order only
-        below = torch.minimum(l.detach(), l.new_zeros(()))  # relative accuracy is lost at the roots there
+        least = _lgamma(torch.minimum(torch.maximum(l, turn), u))  # an error of `turn` changes it in second order only
+        below = torch.minimum(l.detach(), l.new_zeros(()))  # at roots below 0 the error is relative to x
         return widened(Box(least, torch.maximum(_lgamma(l), _lgamma(u))), Budget(4, input=2), at=(below, below))
 
     return _off_the_poles(input, enclose, _least_minimum)
 
 
 def _least_minimum(x: Box) -> Tensor:
-    """The least value of log |Γ| on boxes that contain a pole, -10^4 < l <= 0: at minima, or where they are cut off."""
+    """The least value of log |Γ| on boxes that contain a pole, for -10^4 < l <= 0: at a minimum or at an end."""
     l, u = x
     cell = torch.floor(l.detach())
     first = torch.minimum(torch.maximum(_turn(l), l), u)
@@ -66,17 +66,18 @@ def _least_minimum(x: Box) -> Tensor:
 
 
 def _infinite_at_poles(x: Tensor) -> Tensor:
-    """As `_lgamma`, with gradient 0 at the poles, where it is no number."""
+    """As `_lgamma`, with gradient 0 at the poles, where torch's gradient is NaN."""
     pole = (x <= 0) & (x == torch.floor(x))
     return _lgamma(x.masked_fill(pole, 1.0)).masked_fill(pole, inf)
 
 
 @rule("digamma", "psi", formula=r"\psi(x)", family="gamma", proven=True, sharp=False)
 def digamma(input: Box) -> Box:
-    """The hull, but boxes that end at a pole, or reach below -10^4, get the whole line as those that contain one.
+    """The hull for a box between two neighbouring poles or in x > 0. Other boxes get the whole line, and so does a box
+    that ends at a pole or reaches below -10^4.
 
-    Increasing for x > 0 and between two poles. A relative budget is of no use at its roots, the last at 1.46163...;
-    beyond 2 the value exceeds 0.42.
+    Increasing for x > 0 and between two poles. The error is relative to x, because relative errors of the value are
+    large near its roots. The last root is 1.46163..., and beyond 2 the value exceeds 0.42.
     """
 
     def enclose(x: Box) -> Box:
@@ -86,7 +87,7 @@ def digamma(input: Box) -> Box:
 
 
 def _digamma(x: Tensor) -> Tensor:
-    """The logarithmic derivative of Γ; for x < 0 as ψ(1 - x) - π cot πr, with x - r the integer nearest to x."""
+    """The digamma function ψ; for x < 0 as ψ(1 - x) - π cot πr, where x - r is the integer nearest to x."""
     left = x < 0
     r = torch.where(left, x - torch.round(x.detach()), 0.25)
     reflected = torch.digamma(1 - x.clamp(max=0)) - pi / torch.tan(pi * r)
@@ -94,9 +95,10 @@ def _digamma(x: Tensor) -> Tensor:
 
 
 def _off_the_poles(x: Box, enclose: Callable[[Box], Box], least: Callable[[Box], Tensor] | None = None) -> Box:
-    """Apply a rule to boxes that lie between two neighbouring poles; the others get the whole line, or from `least` on.
+    """Apply a rule to boxes that lie between two neighbouring poles or in x > 0.
 
-    Poles are 0, -1, -2...; far below zero a float is not much less than the distance between two of them.
+    Other boxes get the whole line, or the half-line from `least` on. The poles are 0, -1, -2... Far below zero the
+    distance of two floats is not much less than that of two poles, so boxes below -10^4 get the whole line.
     """
     floor = torch.floor(x.lower)
     between = (floor == torch.floor(x.upper)) & (x.lower > floor) & (x.lower > -1e4)
@@ -112,10 +114,10 @@ def _off_the_poles(x: Box, enclose: Callable[[Box], Box], least: Callable[[Box],
 
 @torch.no_grad()
 def _turn(x: Tensor) -> Tensor:
-    """Where log |Γ| is least between the poles around x < 0: the root of ψ there.
+    """Where log |Γ| is least between the two poles around x < 0, which is a root t of ψ.
 
-    By the reflection formula it lies π⁻¹ arccot(-ψ(1 - t) / π) above the pole below; one step of this fixed-point
-    iteration divides the error by 15 at least.
+    By the reflection formula t lies π⁻¹ arccot(-ψ(1 - t) / π) above the lower pole. Each step of this fixed-point
+    iteration divides the error by at least 15.
     """
     pole = torch.floor(x.double().clamp(-1e4, -0.5))
     t = pole + 0.5
@@ -126,7 +128,7 @@ def _turn(x: Tensor) -> Tensor:
 
 @rule("mvlgamma", "multigammaln", formula=r"\log \Gamma_p(x)", family="gamma", proven=True)
 def mvlgamma(input: Box, p: int) -> Box:
-    """The sum of log Γ(x - i/2) over i < p, and a constant: convex, with its minimum where the sum of ψ is zero.
+    """The sum of log Γ(x - i/2) over i < p, plus a constant. Convex, with its minimum where the sum of ψ(x - i/2) is 0.
 
     Each of the 3 p + 4 operations errs by some eps of the sum of the absolute values.
     """
@@ -139,7 +141,7 @@ def mvlgamma(input: Box, p: int) -> Box:
     def value(x: Tensor) -> Tensor:
         return functools.reduce(torch.add, [_lgamma(x - shift) for shift in shifts]) + constant
 
-    def size(x: Tensor) -> Tensor:  # of a shifted argument too: its rounding error is multiplied by ψ
+    def size(x: Tensor) -> Tensor:  # 2 for each shifted argument, whose rounding error is multiplied by ψ
         total = functools.reduce(torch.add, [_lgamma(x - shift).abs() + 2 for shift in shifts]) + constant
         return total.nan_to_num(posinf=torch.finfo(x.dtype).max)
 
@@ -154,7 +156,7 @@ def mvlgamma(input: Box, p: int) -> Box:
 
 @functools.lru_cache(maxsize=64)
 def _turn_of_sum(p: int) -> float:
-    """The root of Σ ψ(x - i/2), by bisection, in numbers of Python since tensors may be under tracing."""
+    """The root of Σ ψ(x - i/2), by bisection. It uses Python numbers, because tensors may be traced here."""
     low, high = (p - 1) / 2, (p - 1) / 2 + 2.0
     for _ in range(60):
         middle = (low + high) / 2
@@ -163,7 +165,7 @@ def _turn_of_sum(p: int) -> float:
 
 
 def _psi(x: float) -> float:
-    """The digamma function by recurrence and four terms of its expansion, within 10^-10."""
+    """The digamma function by recurrence and four terms of its expansion, with an error below 10^-10."""
     steps = range(max(0, 10 - math.floor(x)))
     s = 1 / (x + len(steps)) ** 2
     far = math.log(x + len(steps)) - math.sqrt(s) / 2 - s * (1 / 12 - s * (1 / 120 - s / 252))
@@ -175,9 +177,9 @@ def _psi(x: float) -> float:
 
 @rule("zeta", formula=r"\sum_k (y + k)^{-x}", family="zeta", image=(0.0, inf), proven=True, sharp=False)
 def zeta(input: Operand, other: Operand) -> Box:
-    """The hull for y >= 1; for smaller y the first term is bounded by itself.
+    """The hull for y >= 1. For y < 1 the first term and the sum of the others are bounded independently.
 
-    Falls with y, and with x where y >= 1. For y < 1 the first term alone grows with x.
+    Decreasing in y; decreasing in x where y >= 1. For y < 1 the first term grows with x, and the others fall.
     """
     x, y = operands(input, other)
     x, y = as_tensors(x, y), as_tensors(y, x)
@@ -189,7 +191,8 @@ def zeta(input: Operand, other: Operand) -> Box:
     upper = torch.maximum(_zeta(x.lower, y.lower), _zeta(x.upper, y.lower))
     if not rounding.outward():
         return ordered(lower, upper)
-    # The rounding of y + k changes the power by x eps/2 of itself, and the sum that overflows may be finite.
+    # The rounding of y + k changes a power by x eps/2 of itself. Where the computed sum overflows, the real sum may be
+    # finite.
     lower = torch.where(y.upper > 0, lower.clamp(max=torch.finfo(lower.dtype).max / 4), lower)
     return widened(
         Box(lower, upper), Budget(8, input=1), (0.0, inf), at=(_power_error(x, lower), _power_error(x, upper))
@@ -198,13 +201,16 @@ def zeta(input: Operand, other: Operand) -> Box:
 
 @torch.no_grad()
 def _power_error(x: Box, y: Tensor) -> Tensor:
-    """A bound x y on the error of a sum y of powers to the -x, in units of eps; one power alone has none."""
+    """A bound x y on the error of a sum y of powers to the -x, in units of eps.
+
+    Beyond `ONE_POWER` the sum is one power of y itself, which has no such error.
+    """
     return (x.upper.clamp(max=ONE_POWER) * y).clamp(max=torch.finfo(y.dtype).max)
 
 
 ONE_POWER = 2048.0
-"""From this exponent on the first term is the sum. The others are at most 2^-2046 in all where y >= 1, and 2^-2046 of
-the first where y < 1: both less than the smallest normal number."""
+"""From this exponent on the first term is taken for the sum. The sum of the others is at most 2^-2046 where y >= 1, and
+at most 2^-2046 of the first where y < 1. Both are less than the smallest normal number."""
 
 
 def _zeta(x: Tensor, y: Tensor) -> Tensor:
@@ -223,8 +229,8 @@ def _zeta(x: Tensor, y: Tensor) -> Tensor:
 def _late_zeta(x: Tensor, y: Tensor) -> Tensor:
     r"""Three terms of the Euler-Maclaurin sum, $y^{1-x} (1/(x-1) + 1/2y + x/12y^2)$, for y > 10^8 and x <= 2048.
 
-    The error is less than the next one, 10^-21 of the first. 1 - x is exact up to 2; beyond, the power is made of two
-    which do not underflow before it.
+    The error is less than the next term, which is 10^-21 of the first. 1 - x is exact up to x = 2. Beyond, the power is
+    a product of two factors that do not underflow before the power does.
     """
     near, half = y ** (1 - x.clamp(max=2)), y ** (-x.clamp(min=2) / 2)
     return torch.where(x <= 2, near, half * y * half) * (1 / (x - 1) + (0.5 + x / y / 12) / y)
@@ -232,12 +238,12 @@ def _late_zeta(x: Tensor, y: Tensor) -> Tensor:
 
 @rule("polygamma", formula=r"\psi^{(n)}(x)", family="gamma", proven=True, sharp=False)
 def polygamma(n: Any = None, input: Any = None, *, self: Any = None, x: Any = None) -> Box:
-    """The hull for x > 0, but no more than the image where boxes reach 0 or beyond.
+    """The hull for x > 0. A box that reaches 0 or below gets the whole image.
 
-    The value (-1)^{n+1} n! ζ(n + 1, x) falls (odd n) or grows (even n) for x > 0. The image is
-    [0, inf] for odd n, the whole line for even n >= 2.
+    The value is (-1)^{n+1} n! ζ(n + 1, x). For x > 0 it falls if n is odd and grows if n is even. The image is
+    [0, inf] for odd n, and the whole line for even n >= 2.
     The rounding of x + k changes its power by (n + 1) eps/2 of itself. The zeta function may underflow where the
-    product does not, which the absolute budget covers.
+    product with n! does not; the absolute budget covers this.
     """
     first, second = (value for value in (n, input, self, x) if value is not None)
     order, box = (second, first) if isinstance(first, Box) else (first, second)

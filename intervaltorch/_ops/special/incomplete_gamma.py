@@ -1,6 +1,6 @@
-"""The incomplete gamma functions P and Q, regularised.
+"""The regularised incomplete gamma functions P and Q.
 
-torch's kernels are wrong for subnormal and for huge arguments, so they are kept away from those.
+torch's kernels are wrong for subnormal and for huge arguments, so they are not called there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...errors import DomainError
     "igamma", "gammainc", formula=r"\gamma(a, x) / \Gamma(a)", family="gamma", image=(0.0, 1.0), proven=True,
 )  # fmt: skip
 def igamma(input: Operand, other: Operand) -> Box:
-    """Falls with a and grows with x."""
+    """Decreasing in a and increasing in x."""
     a, x = _shape_and_argument("igamma", input, other)
     ends = _lower_part(a.upper, x.lower, 0.0), _lower_part(a.lower, x.upper, 1.0)
     return widened(Box(*ends), Budget(input=1), (0.0, 1.0), at=_errors(ends, (a.upper, a.lower), x, 0.0))
@@ -34,7 +34,7 @@ def igamma(input: Operand, other: Operand) -> Box:
     "igammac", "gammaincc", formula=r"\Gamma(a, x) / \Gamma(a)", family="gamma", image=(0.0, 1.0), proven=True,
 )  # fmt: skip
 def igammac(input: Operand, other: Operand) -> Box:
-    """Grows with a and falls with x."""
+    """Increasing in a and decreasing in x."""
     a, x = _shape_and_argument("igammac", input, other)
     ends = _upper_part(a.lower, x.upper, 0.0), _upper_part(a.upper, x.lower, 1.0)
     return widened(
@@ -43,24 +43,26 @@ def igammac(input: Operand, other: Operand) -> Box:
 
 
 def _shape_and_argument(name: str, input: Operand, other: Operand) -> tuple[Box, Box]:
-    """Both operands as boxes of tensors inside the domain, which lacks the origin."""
+    """Both operands as boxes of tensors inside the domain, which does not contain the origin."""
     a, x = operands(input, other)
     a, x = as_tensors(a, x), as_tensors(x, a)
     a = check_domain(name, a, (0.0, inf))
     x = check_domain(name, x, (0.0, inf))
     if readable(x.lower) and anywhere((a.lower == 0) & (x.lower == 0)):
         raise DomainError(
-            f"{name}(0, 0) is not a number, and a pair of boxes contains that point",
+            f"{name}(0, 0) is NaN, and some entries of the two boxes contain this point",
             "clamp one of the arguments first, as in x.clamp(min=1e-30)",
         )
     return a, x
 
 
 def _lower_part(a: Tensor, x: Tensor, unknown: float) -> Tensor:
+    """P(a, x); `unknown` where nothing is known."""
     return _regularised(torch.igamma, torch.exp, a, x, (0.0, 1.0), unknown)
 
 
 def _upper_part(a: Tensor, x: Tensor, unknown: float) -> Tensor:
+    """Q(a, x); `unknown` where nothing is known."""
     return _regularised(torch.igammac, lambda t: -torch.expm1(t), a, x, (1.0, 0.0), unknown)
 
 
@@ -68,18 +70,18 @@ def _regularised(
     kernel: Callable[[Tensor, Tensor], Tensor], near: Callable[[Tensor], Tensor], a: Tensor, x: Tensor,
     limits: tuple[float, float], unknown: float,
 ) -> Tensor:  # fmt: skip
-    r"""A value of P or Q = 1 - P; torch's kernel only where it is right, as it is not for subnormal and huge arguments.
+    r"""The value of P or of Q = 1 - P, by torch's kernel only where the kernel is right.
 
-    - For x < eps/4 the first term of its series is P, up to eps/4 of itself: $x^a / \Gamma(a + 1)$.
-    - For a < eps² and larger x it follows from that of a = eps², since $Q(a, x) / a$ is all but constant there and
-      less than 80.
-    - For x > 4a + 1000, and for a > 10^6 outside [a/2, 2a], it is a limit: the smaller of P and Q is at most
-      $(e x / a)^a e^{-x}$, Chernoff's bound, which is less than the smallest normal number.
-    - Else, for a > 10^6, it may be anything (see `_errors`); where torch gives NaN it is `unknown`.
+    - For x < eps/4, P is the first term of its series, $x^a / \Gamma(a + 1)$, up to eps/4 of itself.
+    - For a < eps² and larger x the value follows from the one at a = eps², since $Q(a, x) / a$ is all but constant
+      there and less than 80.
+    - For x > 4a + 1000, and for a > 10^6 and x outside [a/2, 2a], the value is a limit, 0 or 1. By Chernoff's bound the
+      smaller of P and Q is at most $(e x / a)^a e^{-x}$, which is less than the smallest normal number.
+    - For other a > 10^6 the value may be anything (see `_errors`). Where torch gives NaN, the value is `unknown`.
 
     Args:
         kernel: torch's function.
-        near: makes the value of the logarithm of that first term.
+        near: computes the value from the logarithm of that first term.
         a: the shape.
         x: the argument.
         limits: the values for small and for large x.
@@ -104,12 +106,12 @@ def _regularised(
 def _errors(
     ends: tuple[Tensor, Tensor], shapes: tuple[Tensor, Tensor], arguments: Box, small: float
 ) -> tuple[Tensor, Tensor]:
-    """Errors of torch's incomplete gamma functions in units of eps.
+    """Bounds on the absolute errors of torch's incomplete gamma functions, in units of eps.
 
-    They are absolute, by measurement at 10^7 points up to 54 for a <= 20, and up to 0.3 √a from there in float32. In
-    float64 torch's expansion for large a is good to nine digits only, 1.9 million eps. For `small` <= a <= 20 the
-    relative error, at most 60 + 1.5 |log y| eps, says more about small values y. Beyond a = 10^6, where nothing was
-    measured, every value is possible unless it is a limit.
+    Errors were measured at 10^7 points. For a <= 20 they reach 54 eps. For larger a they reach 0.3 √a eps in float32,
+    and 1.9 million eps in float64, where torch's expansion for large a has nine correct digits only. For
+    `small` <= a <= 20 a relative error of at most 60 + 1.5 |log y| eps was measured, which is smaller for small values
+    y. Beyond a = 10^6 nothing was measured: every value is possible there, unless it is a limit.
     """
 
     def error(y: Tensor, a: Tensor, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""Modified Bessel functions: I grow and K fall like exponentials; scaled by those they fall slowly.
+"""Modified Bessel functions. I grows and K falls like an exponential; divided by it they vary slowly.
 
-Budgets are twice the worst error measured against values of high precision, or more.
+Budgets are at least twice the worst error measured against values of high precision.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..._theorems.families import decreasing, increasing, piecewise_monotone
 
 
 class _WithSlope(torch.autograd.Function):
-    """A function whose derivative torch does not know, in the form that `torch.func` takes."""
+    """A function with a derivative that torch does not know, written so that `torch.func` accepts it."""
 
     generate_vmap_rule = True
 
@@ -42,7 +42,7 @@ class _WithSlope(torch.autograd.Function):
 
 
 def with_slope(value: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Give a function on plain tensors its derivative, which autograd uses once."""
+    """Give a function on plain tensors its derivative."""
 
     def evaluate(x: Tensor) -> Tensor:
         differentiates = (x.requires_grad and torch.is_grad_enabled()) or forward_mode()
@@ -55,7 +55,10 @@ def with_slope(value: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tens
 
 
 def _unscaled(near: Callable[[Tensor], Tensor], scaled: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Beyond 60 as e^(|x|/2) (e^(|x|/2) f), f the scaled function: torch's e^|x| overflows earlier than the product."""
+    """The unscaled function; beyond 60 as e^(|x|/2) (e^(|x|/2) f), with f the scaled function.
+
+    torch's e^|x| overflows before the product does.
+    """
 
     def evaluate(x: Tensor) -> Tensor:
         far = x.abs() > 60
@@ -65,7 +68,7 @@ def _unscaled(near: Callable[[Tensor], Tensor], scaled: Callable[[Tensor], Tenso
     return evaluate
 
 
-# Images are a little wider than they are: torch's I0(0) lies some eps below 1.
+# The image stated is a little wider than the true one, because torch's I0(0) lies some eps below 1.
 piecewise_monotone(
     "i0", "modified_bessel_i0", formula=r"I_0(x)", critical=(0.0,), image=(1 - 2.0**-20, inf), curvature="convex",
     function=_unscaled(torch.special.i0, torch.special.i0e), budget=Budget(8), torch_checks=True,
@@ -87,7 +90,7 @@ piecewise_monotone(
 
 
 def _from_zero(function: Callable[[Tensor], Tensor], near: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Take the first term of the expansion at 0 for subnormal arguments, the halves of which torch rounds to 0."""
+    """Use the first term of the expansion at 0 for subnormal arguments, whose halves torch rounds to 0."""
 
     def evaluate(x: Tensor) -> Tensor:
         tiny = torch.finfo(x.dtype).tiny
@@ -97,10 +100,12 @@ def _from_zero(function: Callable[[Tensor], Tensor], near: Callable[[Tensor], Te
 
 
 def _log_near(x: Tensor) -> Tensor:
+    """K0 near 0."""
     return 0.11593151565841245 - torch.log(x)  # log 2 - γ
 
 
 def _inverse_near(x: Tensor) -> Tensor:
+    """K1 near 0."""
     return 1 / x.abs()  # 1 / -0.0 would be -inf
 
 
@@ -111,6 +116,7 @@ k1e = _from_zero(torch.special.scaled_modified_bessel_k1, _inverse_near)
 
 
 def _falling(name: str, formula: str, function: Callable[[Tensor], Tensor], slope: Callable[[Tensor], Tensor]) -> None:
+    """Register one of the K, with its derivative."""
     decreasing(
         name, formula=formula, function=with_slope(function, slope), domain=(0.0, inf), image=(0.0, inf),
         curvature="convex", budget=Budget(12),

@@ -1,4 +1,4 @@
-"""Special functions: the error function and the normal distribution, entropy, the sampling function."""
+"""The error function, the normal distribution, entropy, and sinc."""
 
 from __future__ import annotations
 
@@ -25,15 +25,19 @@ increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), b
 def _exp_of_square(x: Tensor, scale: float) -> tuple[Tensor, Tensor]:
     """Two factors of exp(scale·x²), each within 3 eps, for scale 1 or -1/2 and |x| <= 40.
 
-    The square of x cut to 16ths is exact in every dtype, and what is left, (x - c)(x + c), is at most 5: computed
-    within 2 eps of itself, it errs by some eps where an exponent up to 1600 would err by hundreds.
+    Let c be x cut to 16ths. The square of c is exact in every dtype. The rest of x², (x - c)(x + c), is at most 5 and
+    is computed within 2 eps of itself, so its exponential errs by some eps. An exponent of up to 1600 would err by
+    hundreds of eps.
     """
     cut = torch.trunc(x.detach() * 16) / 16
     return torch.exp(scale * cut * cut), torch.exp(scale * (x - cut) * (x + cut))
 
 
 def _erfcx(x: Tensor) -> Tensor:
-    """For x < 0 as 2 exp(x²) - erfcx(-x): torch's own value errs by hundreds of eps there."""
+    """The scaled complementary error function; for x < 0 as 2 exp(x²) - erfcx(-x).
+
+    torch's own value errs by hundreds of eps for x < 0.
+    """
     negative = x < 0
     near, rest = _exp_of_square(torch.where(negative, x, 0.0).clamp(min=-40), 1.0)
     return torch.where(negative, near * (2 * rest) - torch.special.erfcx(-x.clamp(max=0)),
@@ -41,7 +45,10 @@ def _erfcx(x: Tensor) -> Tensor:
 
 
 def _log_ndtr(x: Tensor) -> Tensor:
-    """For x > 0 as log(1 - p), p = erfcx(x/√2) exp(-x²/2) / 2: torch's own value loses its digits there."""
+    """The logarithm of Φ; for x > 0 as log(1 - p) with p = erfcx(x/√2) exp(-x²/2) / 2.
+
+    torch's own value loses its digits for x > 0.
+    """
     right = x.clamp(0, 40)
     near, rest = _exp_of_square(right, -0.5)
     tail = near * (0.5 * torch.special.erfcx(right * math.sqrt(0.5)) * rest)
@@ -64,14 +71,14 @@ piecewise_monotone(
     image=(-inf, math.nextafter(1 / math.e, 1)), limits=(inf, -inf), budget=Budget(3, cuda=3),
 )  # fmt: skip
 
-# --- the sampling function ----------------------------------------------------------------------------------
+# --- sinc ---------------------------------------------------------------------------------------------------
 
 
 def _sinc(x: Tensor) -> Tensor:
     """The quotient sin(πx) / πx for x ≠ 0, within 3 eps.
 
-    x differs from its nearest integer by an exact r, and sin πx = ± sin πr. |r| is at most 1/2, where the sine
-    keeps relative errors.
+    The difference r of x and its nearest integer is exact, and sin πx = ± sin πr. As |r| is at most 1/2, a small
+    relative error of πr gives a small relative error of its sine.
     """
     n = torch.round(x)
     return (1 - 2 * torch.remainder(n, 2)) * torch.sin(pi * (x - n)) / (pi * x)
@@ -81,11 +88,11 @@ def _sinc(x: Tensor) -> Tensor:
     "sinc", formula=r"\sin(\pi x) / \pi x", family="waves", budget=Budget(6, cuda=8), image=(-0.21724, 1.0), proven=True
 )
 def sinc(input: Box) -> Box:
-    """The hull: even, with its maximum at 0 and ever smaller extremes c_k between k and k + 1, k = 1, 2...
+    """The hull. The function is even, largest at 0, and has one extreme c_k between k and k + 1 for k = 1, 2...
 
-    At these tan πc = πc, so the extreme values are ±1 / √(1 + π²c²), positive for even k. Of those in a box the
-    first two exceed all later ones, so from |x| = a on three candidates suffice. Where floats lie too far apart
-    to tell even from odd the envelope ±1 / πa bounds wide boxes.
+    There tan πc = πc, so the extreme values are ±1 / √(1 + π²c²), positive for even k. They shrink as k grows, so the
+    first two in a box exceed all later ones, and three candidates from |x| = a on suffice. Where floats lie too far
+    apart to tell even k from odd, the envelope ±1 / πa bounds the box.
     """
     return _damped_wave(input, _sinc, 1.0)
 
@@ -100,12 +107,12 @@ def sinc(input: Box) -> Box:
     torch_checks=True,
 )
 def spherical_bessel_j0(x: Box) -> Box:
-    """The hull: `sinc` of x / π."""
+    """The hull, by the argument of `sinc`: the function is sinc(x / π)."""
     return _damped_wave(x, lambda x: torch.sin(x) / x, pi)
 
 
 def _damped_wave(x: Box, evaluate: Callable[[Tensor], Tensor], half_period: float) -> Box:
-    """The hull of sin(x) / x in units of its half period."""
+    """The hull of `evaluate`, which computes sin(πt) / πt for t = x / half_period."""
     a, b = size = absolute(x)
     at_a, at_b = (_filled(evaluate, end) for end in size)
     values = _extremes_of_sinc(a.detach() / half_period, b.detach() / half_period)
@@ -115,14 +122,14 @@ def _damped_wave(x: Box, evaluate: Callable[[Tensor], Tensor], half_period: floa
 
 
 def _filled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Values with those of the limits at 0 and at infinity filled in, whose derivatives are 0."""
+    """Values of a function, with its limits 1 at 0 and 0 at infinity, where the derivative is 0."""
     special = (x == 0) | x.isinf()
     return torch.where(special, (x == 0).to(x.dtype), function(x.masked_fill(special, 1.0)))
 
 
 @torch.no_grad()
 def _extremes_of_sinc(a: Tensor, b: Tensor) -> Tensor:
-    """The first extreme values for |x| in [a, b], NaN in place of those outside, of shape `(5, *a.shape)`."""
+    """Three extreme values for |x| in [a, b] and the two of the envelope, `(5, *a.shape)`; NaN for those outside."""
     candidates = torch.arange(3, dtype=a.dtype, device=a.device).reshape(3, *[1] * a.dim())
     near = 8 * torch.finfo(a.dtype).eps
     k = a.floor().clamp(1, 1 / near) + candidates

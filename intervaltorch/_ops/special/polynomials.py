@@ -1,16 +1,17 @@
 r"""Orthogonal polynomials of a fixed degree: Chebyshev's four kinds, Legendre, Hermite, Laguerre.
 
-Each obeys $P_{k+1} = (a_k x + b_k) P_k - c_k P_{k-1}$, by which it is evaluated in float64, and has real roots only:
-the eigenvalues of the Jacobi matrix made of the same coefficients (Golub and Welsch 1969). Its extremes lie one between
-each pair of neighbouring roots, so the range over [l, u] is spanned by the values at l, at u and at the extremes
-inside.
+Each obeys the recurrence $P_{k+1} = (a_k x + b_k) P_k - c_k P_{k-1}$, which evaluates it in float64. Its roots are
+real: they are the eigenvalues of the Jacobi matrix of the same coefficients (Golub and Welsch 1969). Between two
+neighbouring roots lies one extreme. So the values at l, at u and at the extremes inside span the range over [l, u].
 
-*Rounding.* Step k errs by at most $\delta_k = 4\varepsilon((|a_k x| + |b_k|)|P_k| + c_k|P_{k-1}|)$, whatever the
-rounding of the coefficients, and the error of $P_n$ is $\sum_k G_{nk} \delta_k$, where G obeys the recurrence from step
-k on. For Chebyshev's kinds $G_{nk} = U_{n-k}(x)$, at most $U_{n-k}(\max(1, |x|))$, which also holds for Legendre: for
-x >= 1 because its coefficients are smaller, for |x| < 1 by numerical comparison up to the highest degree. For the
-others the recurrence is run with all terms positive; for Laguerre and x >= 0 $G_{nk} \le (n - k) e^{x/2}$, too, by
-numerical comparison.
+*Rounding.* Step k errs by at most $\delta_k = 4\varepsilon((|a_k x| + |b_k|)|P_k| + c_k|P_{k-1}|)$, however the
+coefficients are rounded. The error of $P_n$ is $\sum_k G_{nk} \delta_k$, where G obeys the recurrence from step k on.
+
+- For Chebyshev's kinds $G_{nk} = U_{n-k}(x)$, which is at most $U_{n-k}(\max(1, |x|))$.
+- For Legendre the same bound holds: for |x| >= 1 because its coefficients are smaller, and for |x| < 1 by numerical
+  comparison up to the highest degree.
+- For the others the recurrence is run with all terms positive. For Laguerre and x >= 0 also
+  $G_{nk} \le (n - k) e^{x/2}$, by numerical comparison.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ class Kind:
 
     Attributes:
         step: gives a, b and c of step k.
-        largest: gives the largest modulus on [-1, 1] of degrees up to n, infinite if it is not known.
+        largest: gives the largest modulus on [-1, 1] of degrees up to n; infinite if that is not known.
         stable: whether errors grow like Chebyshev's U.
-        leading: sign of a, which is that of the leading coefficient of odd degrees.
+        leading: the sign of a, which is also the sign of the leading coefficient of odd degrees.
     """
 
     step: Callable[[int], tuple[Fraction, Fraction, Fraction]]
@@ -57,12 +58,13 @@ class Kind:
 
 
 def _chebyshev(a: int, b: int, largest: Callable[[Tensor], Tensor]) -> Kind:
-    """The kinds differ in the first step only."""
+    """One of Chebyshev's four kinds, which differ in the first step only."""
     first, later = (Fraction(a), Fraction(b), Fraction(0)), (Fraction(2), Fraction(0), Fraction(1))
     return Kind(lambda k: later if k else first, largest, stable=True)
 
 
 def _of(*coefficients: Any) -> tuple[Fraction, Fraction, Fraction]:
+    """The coefficients of a step, as fractions."""
     a, b, c = map(Fraction, coefficients)
     return a, b, c
 
@@ -86,7 +88,7 @@ KINDS = {
 
 
 def _value(kind: Kind, n: int, x: Any) -> Any:
-    """The polynomial at a tensor, or exactly at a fraction."""
+    """The value at a tensor, or the exact value at a fraction."""
     number: Any = Fraction if isinstance(x, Fraction) else float
     before, here = (Fraction(0), Fraction(1)) if number is Fraction else (torch.zeros_like(x), torch.ones_like(x))
     for k in range(n):
@@ -117,11 +119,11 @@ def _error(kind: Kind, n: int, x: Tensor) -> Tensor:
 
 
 def _enclose_value(kind: Kind, n: int, x: Tensor) -> Box:
-    """The value with its rounding error; where float64 overflows, what is known is that |P| > 2^1000.
+    """The value with its rounding error. Where float64 overflows, |P| > 2^1000 is known.
 
-    An overflow occurs only beyond all roots, where the degrees k before n have smaller values, in a product of which
-    the value is no less than the 2 n-th part, or in the error, of which it is no less than the 8 n²-th part. Its sign
-    is that of x^n, times that of the leading coefficient.
+    An overflow occurs only beyond all roots, where degrees below n have smaller values. If a product overflows, the
+    value is at least 1/(2n) of it. If the error overflows, the value is at least 1/(8n²) of it. The value has the sign
+    of x^n times that of the leading coefficient.
     """
     with torch.no_grad():
         far = ~(_value(kind, n, x).isfinite() & _error(kind, n, x).isfinite())
@@ -141,7 +143,7 @@ def _enclose_value(kind: Kind, n: int, x: Tensor) -> Box:
 
 @functools.lru_cache(maxsize=256)
 def _extremes(name: str, n: int) -> list[tuple[float, float]]:
-    """Where the polynomial turns, and the values there, of which the last digit may be wrong."""
+    """Where the polynomial turns, and its values there. The last digit of each may be wrong."""
     kind = KINDS[name]
     steps = [tuple(map(float, kind.step(k))) for k in range(n)]
     diagonal = [-b / a for a, b, _ in steps]
@@ -157,7 +159,7 @@ def _extremes(name: str, n: int) -> list[tuple[float, float]]:
 
 
 def _enclose(name: str, n: int, x: Box) -> Box:
-    """The hull for one degree, in float64."""
+    """The hull for one degree in float64; 0 for a negative degree."""
     if n < 0:
         return Box(torch.zeros_like(x.lower), torch.zeros_like(x.upper))
     kind = KINDS[name]
@@ -177,12 +179,13 @@ def _enclose(name: str, n: int, x: Box) -> Box:
 
 
 def _register(name: str, shifted: bool = False) -> None:
+    """Register a polynomial, or its shifted form."""
     letter = {"laguerre": "L", "legendre": "P", "hermite": "H"}.get(name.partition("_")[0], name[-1].upper())
     formula = f"{'He' if name.endswith('_he') else letter}_n({'2 x - 1' if shifted else 'x'})"
 
     @rule(("shifted_" if shifted else "") + name, formula=formula, family="polynomial", proven=True)
     def polynomial(x: Any, n: Any) -> Box:
-        """The hull, for degrees up to 64, over all degrees in a box; they are cut to integers, and P is 0 below 0."""
+        """The hull over all degrees in a box. Degrees are cut to integers and go up to 64; P is 0 for negative ones."""
         box, degrees = as_box(x), as_box(n)
         kind = torch.result_type(box.lower, degrees.lower)
         ends = (torch.as_tensor(end, dtype=torch.float64) for end in (*box, *degrees))
@@ -204,7 +207,7 @@ def _register(name: str, shifted: bool = False) -> None:
 
 
 def _degrees(name: str, n: Any, least: Tensor, most: Tensor) -> list[int]:
-    """The degrees that occur; those of a number are found without reading tensors, which tracing forbids."""
+    """The degrees that occur. A number is handled without reading tensors, because tracing forbids that."""
     if isinstance(n, (int, float)):
         values = [max(math.trunc(n), -1)]
     elif not most.numel():

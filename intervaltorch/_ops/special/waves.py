@@ -1,10 +1,11 @@
-"""Damped waves: where they turn and how high they are there, and which of the extremes inside a box matter.
+"""Damped waves: the places and values of their extremes, and which of the extremes inside a box matter.
 
-Let the extremes of a function shrink as x grows, high and low ones taking turns. Of those inside a box the first two
-then exceed all later ones, so four candidates suffice if counting starts at most two too early.
+Let maxima and minima alternate and shrink as x grows. Then the first two extremes inside a box exceed all later ones.
+So four candidates suffice if counting starts at most two too early.
 
-The tables were computed with mpmath in 40 digits, `besseljzero(1, k)` for J0, `besseljzero(1, k, derivative=1)` for J1,
-likewise for Y, and `-airyaizero(k, derivative=1)` for Ai(-x), k = 1 to 24; the tests compute them again.
+The tables were computed with mpmath in 40 digits for k = 1 to 24: `besseljzero(1, k)` for J0,
+`besseljzero(1, k, derivative=1)` for J1, likewise for Y, and `-airyaizero(k, derivative=1)` for Ai(-x). The tests
+compute them again.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def extremes(
     coarse: float,
     envelope: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """The smallest and the largest extreme value for x in [a, b], infinite where there is none.
+    """The smallest and the largest extreme value for x in [a, b]; infinite where [a, b] contains no extreme.
 
     Args:
         name: of the function in the tables.
@@ -36,8 +37,8 @@ def extremes(
         b: upper ends.
         start: number of an extreme at most two before the first inside.
         far: gives place and value of the extremes beyond the tables.
-        coarse: beyond it floats lie too far apart to find extremes.
-        envelope: what no modulus exceeds from `a` on.
+        coarse: where floats become too far apart to find extremes.
+        envelope: a bound of the modulus from `a` on.
     """
     places, heights = (torch.tensor(table[name], dtype=a.dtype, device=a.device) for table in (PLACES, HEIGHTS))
     odd_is_high = HEIGHTS[name][0] > 0
