@@ -10,6 +10,7 @@ from ._rounding import EXACT, Budget, get_rounding, rounding, set_default_roundi
 from ._tensor.answers import certainly, possibly
 from ._tensor.interval import IntervalTensor, hull, intersection
 from .bound import bound, explain, layer_bounds
+from .certify import CertifiedAccuracy, Verdict, certified_accuracy, verify
 from .errors import (
     DeviceError,
     DomainError,
@@ -29,6 +30,7 @@ __all__ = [
     "EXACT",
     "Box",
     "Budget",
+    "CertifiedAccuracy",
     "DeviceError",
     "DomainError",
     "EscapeError",
@@ -41,8 +43,10 @@ __all__ = [
     "UndecidedError",
     "UnprovenOpError",
     "UnsupportedOpError",
+    "Verdict",
     "bound",
     "certainly",
+    "certified_accuracy",
     "errors",
     "explain",
     "get_rounding",
@@ -56,4 +60,5 @@ __all__ = [
     "set_default_rounding",
     "supported_ops",
     "testing",
+    "verify",
 ]

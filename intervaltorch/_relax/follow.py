@@ -232,6 +232,8 @@ def answer(
             boxes = [Box(x.lower.clone(), x.upper.clone()) for x in boxes]
     result = run(*call.args, **call.kwargs)
     with above(), _compat.without_saved_tensor_hooks():
+        if call.kind == "comparison":
+            return _compared(call, result)
         if composed is not NotImplemented:
             return _met(cls, result, iter([x for x in leaves(composed) if isinstance(x, cls)]))
         outputs = [call.target] if call.target is not None else [x for x in leaves(result) if isinstance(x, Tensor)]
@@ -350,6 +352,8 @@ def _names(call: _Call) -> set[str] | None:
 
 def _kind(call: _Call) -> str:
     op = call.op
+    if op.name in _COMPARISONS and len(call.args) == 2 and not call.kwargs:
+        return "comparison"
     if op.name in IDENTITIES:
         return "identity"
     if op.family == "structural":
@@ -370,6 +374,22 @@ def _kind(call: _Call) -> str:
     if op.name == "amax" and call.target is None:
         return "selection"
     return "parts" if op.name in PARTS and call.target is None else "leaf"
+
+
+_COMPARISONS = {"gt": (1, False), "ge": (1, True), "lt": (-1, False), "le": (-1, True)}
+"""Whether `x > y` and its kind ask for a positive or a negative x - y, and whether 0 will do."""
+
+
+def _compared(call: _Call, result: Any) -> Any:
+    """The answer of a comparison, met with what a backward pass says of the difference of both sides."""
+    sign, closed = _COMPARISONS[call.op.name]
+    gap = call.args[0] - call.args[1]
+    if not isinstance(gap, call.cls) or not isinstance(result, call.cls):
+        return result
+    low, high = intersect(gap._box, backward.bounds(node_of(gap), gap._box.lower))
+    low, high = (low, high) if sign > 0 else (-high, -low)
+    certain, possible = (low >= 0, high >= 0) if closed else (low > 0, high > 0)
+    return call.cls._wrap(Box(result._box.lower | certain, result._box.upper & possible))
 
 
 def _curve(call: _Call) -> Curve | None:
