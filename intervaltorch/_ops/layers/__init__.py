@@ -1,4 +1,4 @@
-"""Layers of networks with a joint rule: normalisation, softmax, attention, recurrence, dropout."""
+"""Rules of whole layers: normalisation, softmax, attention, recurrent layers, dropout, and others."""
 
 from . import attention, dropout, normalization, quantization, recurrent, rms, softmax, spectrogram
 

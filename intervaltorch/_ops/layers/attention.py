@@ -1,13 +1,13 @@
 r"""Scaled dot-product attention.
 
-The weights are a softmax, so an output is a mean of values. For weights $w \in [l, u]$ that sum to 1 and any number
-$\lambda$, with $s = 1 - \sum_k l_k$,
+The weights are a softmax, so an output is a mean of values. Let the weights $w \in [l, u]$ sum to 1, and let
+$s = 1 - \sum_k l_k$. Then for any number $\lambda$
 
 $$\sum_k w_k v_k = \sum_k l_k v_k + \sum_k (w_k - l_k) v_k
 \le \sum_k l_k v_k + \lambda s + \sum_k (u_k - l_k) (v_k - \lambda)^+ ,$$
 
-and the least of these bounds is the hull's, by the duality of linear programs. A few are taken, and the least of them
-holds: for some λ from the mean of the values upward, and for the greatest value that is not masked.
+By the duality of linear programs, the least of these bounds over all λ is the hull. Here the least over a few λ is
+taken: some from the mean of the values upward, and the greatest value that is not masked.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _attention(
     query: Any, key: Any, value: Any, attn_mask: Any, dropout_p: float, is_causal: bool, scale: float | None,
     enable_gqa: bool,
 ) -> tuple[Box, Box]:  # fmt: skip
-    """Outputs and weights."""
+    """Outputs and weights of attention."""
     if dropout_p > 0:
         raise UnsupportedOpError(
             f"scaled_dot_product_attention with dropout_p={dropout_p} has no interval rule",
@@ -95,7 +95,7 @@ def _attention(
 def _masked_scores(
     query: Any, key: Any, attn_mask: Any, is_causal: bool, scale: float | None
 ) -> tuple[Box, Tensor | None]:  # fmt: skip
-    """What the softmax is taken of, and which keys each query may attend to."""
+    """The scores after masking, and which keys each query may attend to."""
     scores = _scores(query, key, scale)
     attn_mask = decided(attn_mask, "attn_mask") if _is_boolean(attn_mask) else attn_mask
     if is_causal:
@@ -109,21 +109,24 @@ def _masked_scores(
 
 
 def _shape(x: Any) -> torch.Size:
+    """The shape of a box or tensor."""
     return as_box(x).lower.shape
 
 
 def _is_boolean(mask: Any) -> bool:
+    """Whether there is a mask and it is Boolean."""
     return mask is not None and as_box(mask).lower.dtype is torch.bool
 
 
 def _repeated(x: Any, times: int) -> Any:
-    """Give each head of queries its head of keys or values."""
+    """Repeat heads of keys or values, one for each head of queries."""
     if not isinstance(x, Box):
         return x.repeat_interleave(times, -3)
     return both(torch.repeat_interleave, x, times, -3)
 
 
 def _scores(query: Any, key: Any, scale: float | None) -> Box:
+    """The scaled products of queries and keys."""
     transposed = Box(key.lower.mT, key.upper.mT) if isinstance(key, Box) else key.mT
     products = matmul(query if isinstance(query, Box) or isinstance(key, Box) else as_box(query), transposed)
     if scale is not None:
@@ -150,6 +153,7 @@ def _allowed(mask: Any) -> Tensor | None:
 
 
 def _mean_of_values(weights: Box, value: Any, allowed: Tensor | None) -> Box:
+    """Bound the means of values with these weights; see the top of this file."""
     values = as_box(value)
     if not values.lower.shape[-2]:
         return both(torch.matmul, weights, values)  # without keys every query gives 0
@@ -163,20 +167,21 @@ def _mean_of_values(weights: Box, value: Any, allowed: Tensor | None) -> Box:
 
 
 _TURNS = (0.0, 0.6, 1.5)
-"""Where λ lies, above the mean of the values in units of their mean deviation: within 8 % of the hull for random ones.
+"""The values of λ, above the mean of the values and in units of their mean deviation.
 
-The best λ is between the middle, for narrow boxes of weights, and the greatest value, for wide ones; a search of it
-for every query and feature would take as much memory as there are queries, keys and features. So bounds never grow as
-the weights' boxes shrink, but may, by a little, as those of the values do: their λ move too.
+For random values the bound is then within 8 % of the hull. The best λ lies between the middle, for narrow
+boxes of weights, and the greatest value, for wide ones. A search for the best λ would need memory for every triple of
+query, key and feature. When the boxes of the weights shrink, the bounds never grow. When those of the values shrink,
+the bounds may grow a little, because λ moves.
 """
 
 
 def _greatest_mean(weights: Box, value: Tensor, greatest: Tensor) -> Tensor:
-    """The least of some upper bounds of a mean of values, of which none that has a weight is larger than `greatest`.
+    """The least of some upper bounds of a mean of values. No value with a weight is larger than `greatest`.
 
-    Outward, with n keys and γ of n + 8: a share λs errs by less than γλ, as the least weights sum to at most 1; the
-    products, whose factors are differences, by γ times `size` together, and by the underflow of 2n products; and the
-    last sums by half an eps each. `rounding.up` needs as much for itself.
+    Outward, let there be n keys, and let γ be that of n + 8. A share λs errs by less than γλ, because the least weights
+    sum to at most 1. The products, whose factors are differences, err by γ times `size` together, and by the underflow
+    of 2n products. Each of the last two sums errs by half an eps, and `rounding.up` needs as much for itself.
     """
     keys, info = value.shape[-2], torch.finfo(value.dtype)
     growth = rounding.gamma(keys + 8, value.dtype) if rounding.outward() else 0.0
@@ -209,8 +214,8 @@ def _greatest_mean(weights: Box, value: Tensor, greatest: Tensor) -> Tensor:
 def _least(value: Tensor, allowed: Tensor | None, entries: int = 2**24) -> Tensor:
     """The least value of the keys that each query may attend to, `(..., queries or 1, features)`.
 
-    Positions are found without autograd, for as many queries at once as `entries` comparisons allow; gathering the
-    values then keeps only their positions for the backward pass.
+    Positions are found without autograd, for as many queries at once as `entries` comparisons allow. Gathering the
+    values then keeps only the positions for the backward pass.
     """
     if allowed is None:
         return value.amin(-2, keepdim=True)

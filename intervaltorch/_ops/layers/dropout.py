@@ -1,4 +1,4 @@
-"""Dropout: in training, one random mask for both bounds, since both belong to the same draw; else the identity."""
+"""Dropout. In training both bounds get one random mask, since they belong to one draw; otherwise the identity."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def dropout(input: Box, p: float = 0.5, train: bool = True) -> Box:
 
 @rule("feature_dropout", formula=r"m x / (1 - p)", **_RECORD)
 def feature_dropout(input: Box, p: float = 0.5, train: bool = True) -> Box:
-    """As `dropout`, by whole channels."""
+    """As `dropout`, with one draw for a whole channel."""
     return _masked(torch.feature_dropout, input, p, train)
 
 
@@ -50,7 +50,7 @@ def native_dropout(input: Box, p: float, train: bool | None) -> tuple[Box, torch
 
 @rule(torch.bernoulli, torch.Tensor.bernoulli, torch.ops.aten.bernoulli, formula=r"[v < p]", **_RECORD)
 def bernoulli(input: Box, p: float | None = None, *, generator: Any = None) -> Any:
-    """One uniform number v for each entry, compared with every probability of the box: the hull for that draw.
+    """The hull for one draw: one uniform number v for each entry, compared with every probability in the box.
 
     Raises:
         DomainError: if some entries cannot be probabilities.
@@ -58,7 +58,7 @@ def bernoulli(input: Box, p: float | None = None, *, generator: Any = None) -> A
     lower, upper = input
     if generator is None:
         _draws.masked("bernoulli")
-    if p is not None:  # which takes only the shape of the box
+    if p is not None:  # only the shape of the box is read
         return torch.bernoulli(torch.empty_like(lower), p, generator=generator)
     lower, upper = check_domain("bernoulli", input, (0.0, 1.0))
     number = torch.rand(lower.shape, dtype=lower.dtype, device=lower.device, generator=generator)
@@ -71,7 +71,10 @@ _ALPHA = 1.7580993408473766  # the limit of SELU at -inf, negated (Klambauer et 
 
 
 def _alpha_masked(function: Any, input: Box, p: float, train: bool) -> Box:
-    """Set some entries to SELU's limit -α, then restore mean 0 and variance 1 by y = a x + a α p."""
+    """Set some entries to SELU's limit -α, then restore mean 0 and variance 1 by y = a x + a α p.
+
+    `function` draws the mask for a plain tensor.
+    """
     if not train or p == 0:
         return input
     at_zero = function(torch.zeros_like(input.lower.detach()), p, True)
@@ -79,7 +82,7 @@ def _alpha_masked(function: Any, input: Box, p: float, train: bool) -> Box:
         return Box(at_zero, at_zero.clone())
     _draws.masked("alpha_dropout")
     scale = 1 / math.sqrt((_ALPHA**2 * p + 1) * (1 - p))
-    # At 0 the kept entries give a α p > 0, the others a α (p - 1) < 0.
+    # For the input 0 a kept entry is a α p > 0, and a dropped one is a α (p - 1) < 0.
     kept = at_zero > 0
     moved = add(mul(input, _nearly(scale, input)), _nearly(scale * _ALPHA * p, input))
     dropped = _nearly(scale * _ALPHA * (p - 1), input)
@@ -87,7 +90,7 @@ def _alpha_masked(function: Any, input: Box, p: float, train: bool) -> Box:
 
 
 def _nearly(value: float, like: Box) -> Box:
-    """A box around the real value of a constant, which was computed in binary64 up to a few units in the last place."""
+    """A box around the real value of a constant, which was computed in float64 up to a few units in the last place."""
     slack = 16 * 2.0**-53 * abs(value) if rounding.outward() else 0.0
     low, high = (
         rounding.neighbour(v, like.lower.dtype, side)
@@ -104,5 +107,5 @@ def alpha_dropout(input: Box, p: float = 0.5, train: bool = False) -> Box:
 
 @rule("feature_alpha_dropout", formula=r"a (m x - (1 - m) \alpha) + b", **_RECORD)
 def feature_alpha_dropout(input: Box, p: float = 0.5, train: bool = False) -> Box:
-    """As `alpha_dropout`, by whole channels."""
+    """As `alpha_dropout`, with one draw for a whole channel."""
     return _alpha_masked(torch.feature_alpha_dropout, input, p, train)

@@ -1,13 +1,13 @@
 r"""Normalisation: numerator and denominator share the entries, so they are bounded together.
 
-Let $y_i = c_i / \sqrt{S/n + \epsilon}$ with $c = x - \bar x$ and $S = \sum_j c_j^2$: the deviations
-of the others sum to $-c_i$, so $S \ge \frac{n}{n-1} c_i^2$ and
+Let $y_i = c_i / \sqrt{S/n + \epsilon}$ with $c = x - \bar x$ and $S = \sum_j c_j^2$. The deviations of the other
+entries sum to $-c_i$, so $S \ge \frac{n}{n-1} c_i^2$ and
 
 $$y_i \le c / \sqrt{\max(\underline S / n, c^2 / (n-1)) + \epsilon} \text{ for } c = \max c_i \ge 0, \qquad
 y_i \le c / \sqrt{\overline S / n + \epsilon} \text{ otherwise,}$$
 
-which is at most $\sqrt{n-1}$ and exact for a single point. The bounds of $c_i$ and of S are each best possible from
-below and nearly so from above; that they need not be reached together is what is lost.
+The bound is at most $\sqrt{n-1}$, and exact for a single point. The bounds of $c_i$ and of S are best possible from
+below and nearly so from above, but a point of the box need not reach both: that is all that is lost.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ Divisor = Callable[[Tensor], Tensor]
 
 
 def reshaped(x: Any, *shape: int) -> Any:
-    """The same entries in another shape, of a box or tensor or None."""
+    """A box or tensor in another shape; None stays None."""
     return (
         Box(x.lower.reshape(shape), x.upper.reshape(shape))
         if isinstance(x, Box)
@@ -50,7 +50,7 @@ def reshaped(x: Any, *shape: int) -> Any:
 
 
 def clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
-    """Cut to [-limit, limit]; a quotient 0/0 says nothing more."""
+    """Cut bounds to [-limit, limit]. NaN, from 0 / 0, becomes the limit."""
     if rounding.outward():
         limit = rounding.neighbour(limit if limit.is_integer() else math.nextafter(limit, inf), lower.dtype, inf)
     return ordered(lower.nan_to_num(nan=-limit).clamp(-limit, limit), upper.nan_to_num(nan=limit).clamp(-limit, limit))
@@ -59,7 +59,7 @@ def clipped(lower: Tensor, upper: Tensor, limit: float) -> Box:
 def quotients(x: Box, least: Divisor, most: Divisor, limit: float) -> Box:
     """Divide x by a divisor that lies between `least(x)` and `most(x)`.
 
-    A positive end is largest over the least divisor, a negative one over the greatest. One of both summands is 0.
+    A positive upper end is divided by the least divisor, a negative one by the greatest. One of the two summands is 0.
     """
     upper = x.upper.clamp(min=0) / least(x.upper) + x.upper.clamp(max=0) / most(x.upper)
     lower = x.lower.clamp(max=0) / least(x.lower) + x.lower.clamp(min=0) / most(x.lower)
@@ -72,10 +72,10 @@ def root(x: Tensor, positive: bool) -> Tensor:
 
 
 def root_below(x: Tensor, eps: float) -> Tensor:
-    """At most the root of x + eps, also of an x that overflowed."""
+    """A lower bound of the root of x + eps, also where x overflowed."""
     if not rounding.outward():
         return root((x + eps).clamp(max=torch.finfo(x.dtype).max), eps > 0)
-    # Cut as a constant for autograd: the argument and its root are not negative in real arithmetic.
+    # The argument and its root are not negative in real arithmetic. The cuts are constants for autograd.
     inner = below(x + eps, TWO_OPERATIONS)
     untracked(inner).clamp_(min=0)
     lowest = below(root(inner, eps > 0), TWO_OPERATIONS)
@@ -84,7 +84,7 @@ def root_below(x: Tensor, eps: float) -> Tensor:
 
 
 def root_above(x: Tensor, eps: float) -> Tensor:
-    """At least the root of x + eps."""
+    """An upper bound of the root of x + eps."""
     return above(root(above(x + eps, TWO_OPERATIONS), eps > 0), TWO_OPERATIONS)
 
 
@@ -100,13 +100,13 @@ def check_eps(eps: float, degenerate: Tensor | None) -> None:
         raise DomainError(
             f"a norm with eps={eps:g} is 0 / 0 at a point of the box",
             share(degenerate, "contain such a point"),
-            "pass eps > 0, or keep the box away from points whose entries are all alike (all 0, where no mean is taken"
-            " off)",
+            "pass eps > 0, or keep the box away from points whose entries are all equal (all 0, for a norm that"
+            " subtracts no mean)",
         )
 
 
 def scaled(y: Box, weight: Any, bias: Any) -> Box:
-    """Apply the affine part."""
+    """Apply the weight and the bias of a norm."""
     y = y if weight is None else mul(y, weight)
     return y if bias is None else add(y, bias)
 
@@ -115,24 +115,24 @@ def scaled(y: Box, weight: Any, bias: Any) -> Box:
 
 
 def own_share(z: Box, share: Any) -> Tensor:
-    """At most this share of the width of each entry: 0 where the width overflows, since the share may not."""
+    """A lower bound of this share of the width of each entry; 0 where the width overflows."""
     return below(((z.upper - z.lower) * share).nan_to_num(0.0, 0.0), ieee_budget(2))
 
 
 def standardise(x: Box, dim: Any, eps: float) -> Box:
     r"""Bound $(x - \bar x) / \sqrt{\mathrm{var}(x) + \epsilon}$ over some dimensions; see the top of this file.
 
-    Where the quotient is 0 / 0 at a point of the box, this bounds its other points; callers refuse such a box or drop
-    the result.
+    Where the quotient is 0 / 0 at a point of the box, the result bounds the other points only. Callers refuse such a
+    box or drop the result.
     """
     n = size_of_reduction(x.lower, x.lower.sum(dim))
     found = deviations(x, dim, exact=n <= 64)  # a search among more would take longer than the rest
     z = found.centred
-    # c_i = x_i - mean = (n-1)/n x_i - (sum of the others)/n: its own entry enters once.
+    # c_i = x_i - mean = (n-1)/n x_i - (sum of the others)/n, where x_i occurs once.
     average, own = mean(z, dim, keepdim=True), own_share(z, 1 / n)
     upper = above(above(z.upper - average.lower, CORRECTLY_ROUNDED) - own, CORRECTLY_ROUNDED)
     lower = below(below(z.lower - average.upper, CORRECTLY_ROUNDED) + own, CORRECTLY_ROUNDED)
-    most = found.most.clamp(max=torch.finfo(found.most.dtype).max)  # an infinite one is a constant for autograd
+    most = found.most.clamp(max=torch.finfo(found.most.dtype).max)  # no gradient flows where it is infinite
     smallest, largest = below(_square(found.least) / n, TWO_OPERATIONS), above(most.square() / n, TWO_OPERATIONS)
     greatest = root_above(largest, eps)
 
@@ -143,12 +143,12 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
 
 
 def _square(x: Tensor) -> Tensor:
-    """At most the square: one that overflows is at least the largest number, and so is what it is divided by then."""
+    """A lower bound of the square. Where the square overflows, the largest number is one."""
     return x.square().clamp(max=torch.finfo(x.dtype).max)
 
 
 def _norm(x: Box, dim: Any, eps: float) -> Box:
-    """Standardise what a norm has at every point of the box."""
+    """Standardise over some dimensions; refuse a box that contains a point at which the norm is 0 / 0."""
     check_eps(eps, x.lower.amax(dim) <= x.upper.amin(dim) if eps == 0 and x.lower.numel() else None)
     return standardise(x, dim, eps)
 
@@ -167,7 +167,7 @@ def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     cudnn_enable: bool = True,
 ) -> Box:  # fmt: skip
-    """Within ±√(n-1) before weight and bias; numerator and denominator are bounded apart, except for a single point."""
+    """Within ±√(n-1) before weight and bias. Exact for a point; else numerator and denominator are bounded apart."""
     input = as_box(input)
     dims = tuple(range(-len(tuple(normalized_shape)), 0))
     return scaled(_norm(input, dims, eps), weight, bias)
@@ -182,18 +182,19 @@ def native_layer_norm(input: Any, normalized_shape: Any, weight: Any, bias: Any,
 
 
 def _statistics(x: Box, dims: Any, eps: float) -> tuple[Box, Box]:
+    """Mean and reciprocal standard deviation."""
     return mean(x, dims, keepdim=True), rsqrt(add(var(x, dims, correction=0, keepdim=True), eps))
 
 
 def _grouped(x: Box, groups: int, eps: float) -> Box:
-    """Standardise each of some groups of channels of each sample."""
+    """Standardise each group of channels of each sample."""
     shape = x.lower.shape
     rows = reshaped(x, shape[0], groups, math.prod(shape[1:]) // groups)
     return reshaped(_norm(rows, -1, eps), *shape)
 
 
 def _by_channel(parameter: Any, ndim: int) -> Any:
-    """Shape one value a channel for broadcasting against (batch, channels, ...)."""
+    """Shape a parameter with one value for each channel for broadcasting against (batch, channels, ...)."""
     return reshaped(parameter, -1, *[1] * (ndim - 2))
 
 
@@ -221,18 +222,18 @@ def native_group_norm(
 
 
 def _check_untouched(name: str, momentum: float) -> None:
-    """Refuse to update running statistics with those of a box; a momentum of 0 leaves them as they are."""
+    """Refuse to update running statistics with a box. A momentum of 0 leaves them as they are."""
     if momentum != 0:
         raise UnsupportedOpError(
             f"{name} in training mode would update its running statistics, which are plain tensors, with intervals",
-            "normalise with them: model.eval()",
-            "or by the batch without touching them: set momentum = 0 on the layer while boxes run (a forward pass of"
-            " plain tensors updates them as usual), or make it with track_running_stats=False",
+            "to normalise by the running statistics: model.eval()",
+            "to normalise by the batch: set momentum = 0 on the layer while boxes run, which leaves the running"
+            " statistics alone, or make the layer with track_running_stats=False",
         )
 
 
 def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Box:
-    """An affine map of each channel: the hull."""
+    """The hull of an affine map of each channel."""
     check_eps(eps, None)
     x = as_box(input)
     mean, var, weight, bias = (_by_channel(p, x.lower.ndim) for p in (mean, var, weight, bias))
@@ -251,7 +252,7 @@ def functional_batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
 ) -> Box:  # fmt: skip
-    """The hull with running statistics; by its own batch as `layer_norm`; refused where it updates them."""
+    """The hull with running statistics. By its own batch as `layer_norm`; refused if it updates those."""
     shape = as_box(input).lower.shape
     if training and shape[:1].numel() * shape[2:].numel() == 1:
         raise ValueError(f"Expected more than 1 value per channel when training, got input size {shape}")
@@ -263,7 +264,7 @@ def batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
     eps: float, cudnn_enabled: bool = True,
 ) -> Box:  # fmt: skip
-    """The hull with running statistics; by its own batch as `layer_norm`. `F.batch_norm` in ATen's order."""
+    """As `torch.nn.functional.batch_norm`, with the arguments in ATen's order."""
     if not training and running_mean is not None and running_var is not None:
         return _inference_norm(input, running_mean, running_var, weight, bias, eps)
     if running_mean is not None or running_var is not None:
@@ -277,7 +278,7 @@ def batch_norm(
 def native_batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float, eps: float
 ) -> tuple[Box, Any, Any]:  # fmt: skip
-    """The hull with running statistics; in training as `layer_norm`, with the statistics of the batch."""
+    """As `batch_norm`, with the statistics of the batch in training."""
     y = batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
     if not training:
         return y, y.lower.new_empty(0), y.lower.new_empty(0)
@@ -289,7 +290,7 @@ def native_batch_norm(
 def native_batch_norm_inference(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, momentum: float, eps: float
 ) -> tuple[Box, Any, Any]:  # fmt: skip
-    """The hull: the kernel of `batch_norm` in exported programs."""
+    """The hull. Exported programs call this kernel of `batch_norm`."""
     return native_batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
 
 
@@ -314,5 +315,5 @@ def instance_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool, momentum: float,
     eps: float, cudnn_enabled: bool = True,
 ) -> Box:  # fmt: skip
-    """As `torch.nn.functional.instance_norm`, with its arguments in ATen's order."""
+    """As `torch.nn.functional.instance_norm`, with the arguments in ATen's order."""
     return functional_instance_norm(input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps)

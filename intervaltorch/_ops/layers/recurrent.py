@@ -1,16 +1,16 @@
 r"""Recurrent layers and their cells: `RNN`, `LSTM`, `GRU`, padded and packed.
 
-The gates are sigmoids, so they lie in [0, 1]; that makes the two products of a cell monotone where it matters.
+The gates are sigmoids, so they lie in [0, 1]. So the products of a cell are monotone.
 
-*LSTM*, $c' = f c + i g$ and $h' = o \tanh c'$: a gate times x increases in x, so each extreme is the product of one end
-of x with an end of the gate.
+*LSTM*, $c' = f c + i g$ and $h' = o \tanh c'$. A gate times x increases in x, so each extreme is the product of one end
+of x with one end of the gate.
 
-*GRU*, $h' = (1 - z) n + z h$: increasing in n and in h, and linear in z. So the greatest value has $n = \overline n$,
-$h = \overline h$ and $z = \overline z$ if $\overline h > \overline n$, else $z = \underline z$: the hull for
-independent z, n and h. Taken apart, the formula would read z twice.
+*GRU*, $h' = (1 - z) n + z h$. This is increasing in n and in h, and linear in z. So the greatest value has
+$n = \overline n$, $h = \overline h$ and $z = \overline z$ if $\overline h > \overline n$, else $z = \underline z$. That
+is the hull for independent z, n and h. Composed rules would read z twice.
 
-Each is the hull of one cell over the boxes of its gates. What is lost is that the gates of a step share their inputs,
-and steps their states.
+Each rule is the hull of one cell over the boxes of its gates. The gates of a step share their inputs, and steps share
+their states; these dependencies are lost.
 """
 
 from __future__ import annotations
@@ -37,19 +37,22 @@ State = list[Box]  # the hidden state, and the cell state of an LSTM
 Step = Callable[[Box, State, Any, Any, Any], State]
 
 # --- cells ------------------------------------------------------------------------------------------------------------
-# A step takes what the input contributes to the gates (W x + b), the state, and the state's own weight, bias and
-# projection; it returns the new state.
+# A step takes the contribution W x + b of the input to the gates, the state, and the state's own weight, bias and
+# projection. It returns the new state.
 
 
 def _tanh_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) -> State:
+    """A step of an RNN with tanh."""
     return [tanh(add(x, linear(state[0], weight, bias)))]
 
 
 def _relu_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) -> State:
+    """A step of an RNN with ReLU."""
     return [relu(add(x, linear(state[0], weight, bias)))]
 
 
 def _lstm_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) -> State:
+    """A step of an LSTM, whose state is hidden state and cell state."""
     gates = add(x, linear(state[0], weight, bias))
     i, f, _, o = both(torch.chunk, sigmoid(gates), 4, -1)  # one call costs less than three
     g = tanh(both(torch.chunk, gates, 4, -1)[2])
@@ -59,6 +62,7 @@ def _lstm_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) ->
 
 
 def _gru_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) -> State:
+    """A step of a GRU."""
     size = state[0].lower.shape[-1]
     x_gates, x_n = both(torch.split, x, [2 * size, size], -1)
     h_gates, h_n = both(torch.split, linear(state[0], weight, bias), [2 * size, size], -1)
@@ -74,7 +78,7 @@ def _gated(gate: Box, x: Box) -> Box:
 
 
 def _within(box: Box, least: Tensor, greatest: Tensor) -> Box:
-    """Cut fresh bounds that were widened back to a range that contains every value."""
+    """Cut fresh bounds that were widened to a range that contains every value."""
     if rounding.outward():
         untracked(box.lower).clamp_(min=least.detach())
         untracked(box.upper).clamp_(max=greatest.detach())
@@ -84,8 +88,8 @@ def _within(box: Box, least: Tensor, greatest: Tensor) -> Box:
 def _between(z: Box, n: Box, h: Box) -> Box:
     """The hull of (1 - z) n + z h for z in [0, 1]; see the top of this file.
 
-    Errors: 1 - z, its product and z h err by at most 2u max(|n|, |h|) together and by two underflows, their sum by u
-    of itself. A mean lies between what it is a mean of.
+    Rounding: 1 - z, its product with n, and z h together err by at most 2u max(|n|, |h|) and by two underflows. Their
+    sum errs by u of itself. A weighted mean lies between the two values.
     """
     at_least = torch.where(h.lower < n.lower, z.upper, z.lower)
     at_most = torch.where(h.upper > n.upper, z.upper, z.lower)
@@ -102,10 +106,11 @@ def _between(z: Box, n: Box, h: Box) -> Box:
 
 
 def _register_cell(name: str, step: Step) -> None:
+    """Register a cell, such as `torch.lstm_cell`."""
     function: Any = getattr(torch, name)
 
     def enclose(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> Any:
-        """The hull over the boxes of the gates, which share input and state."""
+        """The hull over the boxes of the gates. That the gates share input and state is lost."""
         state = [as_box(x) for x in hx] if isinstance(hx, (tuple, list)) else [as_box(hx)]
         if as_box(input).lower.shape[:-1] != state[0].lower.shape[:-1]:
             function(*map_boxes(lower_of, (input, hx, w_ih, w_hh, b_ih, b_hh)))  # raises torch's own error
@@ -119,13 +124,13 @@ def _register_cell(name: str, step: Step) -> None:
 
 
 def _sweep(step: Step, x: Box, sizes: list[int], state: State, own: tuple, reverse: bool) -> tuple[Box, State]:
-    """Run one direction of one layer over steps of `sizes` sequences each, longest sequences first.
+    """Run one direction of one layer. Sequences are sorted, the longest first.
 
-    A sequence that has ended (or, in reverse, not begun) keeps its state.
+    A sequence that has ended (or, in reverse, not yet begun) keeps its state.
 
     Args:
         step: the cell.
-        x: what the inputs contribute to the gates, `(sum(sizes), gates)`.
+        x: the contributions of the inputs to the gates, `(sum(sizes), gates)`.
         sizes: how many sequences take part in each step.
         state: initial states, `(sizes[0], features)` each.
         own: weight, bias and projection of the state.
@@ -146,10 +151,12 @@ def _sweep(step: Step, x: Box, sizes: list[int], state: State, own: tuple, rever
 
 
 def _beyond(x: Tensor, rows: int) -> Tensor:
+    """The rows after the first ones."""
     return x[rows:]
 
 
 def _joined(boxes: list[Box], dim: int) -> Box:
+    """Boxes side by side along one dimension."""
     return both(torch.cat, boxes, dim)
 
 
@@ -157,7 +164,11 @@ def _layers(
     step: Step, x: Box, sizes: list[int], initial: list[Box], params: Any, has_biases: bool, num_layers: int,
     dropout: float, train: bool, bidirectional: bool,
 ) -> tuple[Box, list[Box]]:  # fmt: skip
-    """Run all layers; return the outputs, `(sum(sizes), features)`, and the final states, stacked as the first ones."""
+    """Run all layers.
+
+    Returns:
+        The outputs, `(sum(sizes), features)`, and the final states, stacked as the initial ones.
+    """
     directions = 2 if bidirectional else 1
     each = len(params) // (num_layers * directions)  # two weights, two biases if any, a projection if any
     states = list(zip(*(both(torch.unbind, s, 0) for s in initial), strict=True))
@@ -179,6 +190,8 @@ def _layers(
 
 
 def _register_layer(name: str, step: Step) -> None:
+    """Register a recurrent layer, such as `torch.lstm`, for padded and for packed sequences."""
+
     def run(rows: Any, sizes: list[int], hx: Any, params: Any, *settings: Any, **named: Any) -> tuple:
         states = [as_box(x) for x in hx] if isinstance(hx, (tuple, list)) else [as_box(hx)]
         output, final = _layers(step, as_box(rows), sizes, states, params, *settings, **named)
@@ -201,7 +214,7 @@ def _register_layer(name: str, step: Step) -> None:
         return both(torch.transpose, output, 0, 1) if batch_first else output, *final
 
     def enclose(*args: Any, **kwargs: Any) -> tuple:
-        """The hull of each cell over the boxes of its gates; steps and layers share states, which is lost."""
+        """The hull of each cell over the boxes of its gates. That steps and layers share states is lost."""
         is_packed = "batch_sizes" in kwargs or (len(args) > 3 and isinstance(args[3], (tuple, list)))
         return (packed if is_packed else padded)(*args, **kwargs)
 
@@ -224,7 +237,7 @@ for _name, _step in zip(_FORMULAS, (_tanh_step, _relu_step, _lstm_step, _gru_ste
 
 @rule("_pack_padded_sequence", formula="x", family="structural", budget=rounding.EXACT, proven=True)
 def pack_padded_sequence(input: Box, lengths: Tensor, batch_first: bool) -> tuple[Box, Tensor]:
-    """The entries before each sequence's end, step by step."""
+    """The entries before the end of each sequence, step by step."""
     (lower, sizes), (upper, _) = (torch.ops.aten._pack_padded_sequence(end, lengths, batch_first) for end in input)
     return Box(lower, upper), sizes
 
@@ -233,7 +246,7 @@ def pack_padded_sequence(input: Box, lengths: Tensor, batch_first: bool) -> tupl
 def pad_packed_sequence(
     data: Box, batch_sizes: Tensor, batch_first: bool, padding_value: Any, total_length: int
 ) -> tuple[Box, Tensor]:  # fmt: skip
-    """The inverse of `pack_padded_sequence`; a padding value that the dtype cannot hold becomes an interval."""
+    """The inverse of `pack_padded_sequence`. A padding value that the dtype cannot hold becomes an interval."""
     ends = zip(data, operand(padding_value, data), strict=True)
     (lower, lengths), (upper, _) = (
         torch.ops.aten._pad_packed_sequence(end, batch_sizes, batch_first, float(value), total_length)
@@ -246,7 +259,7 @@ def pad_packed_sequence(
 def pad_sequence(
     sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Box:  # fmt: skip
-    """Sequences of several lengths side by side; the padding value as in `pad_packed_sequence`."""
+    """Sequences of several lengths side by side. The padding value is treated as in `pad_packed_sequence`."""
     pad = torch.ops.aten.pad_sequence
     given = list(sequences)
     ends = operand(padding_value, given[0])

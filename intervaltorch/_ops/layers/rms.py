@@ -1,7 +1,7 @@
-r"""Division by a norm of the entries themselves, without their mean.
+r"""Division by a norm of the entries, whose mean is not subtracted.
 
-Let $y_i = x_i / D(x_i, Q_i)$ with $Q_i$ made of the other entries alone: y increases in $x_i$ and moves towards 0 as
-$Q_i$ grows. $x_i$ and $Q_i$ are independent, so corners give the hull.
+Let $y_i = x_i / D(x_i, Q_i)$, where $Q_i$ depends on the other entries only. Then $y_i$ increases in $x_i$ and moves
+towards 0 as $Q_i$ grows. $x_i$ and $Q_i$ are independent, so corners give the hull.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .normalization import TWO_OPERATIONS, check_eps, clipped, quotients, reshap
 @rule("rms_norm", also=(F.rms_norm,), function=F.rms_norm, formula=r"w x / \sqrt{\overline{x^2} + \epsilon}",
       family="normalization", proven=True, torch_checks=True)  # fmt: skip
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Box:
-    """The hull; within ±√n before the weight."""
+    """The hull, within ±√n before the weight."""
     x = as_box(input)
     shape, kept = x.lower.shape, x.lower.shape[: x.lower.ndim - len(tuple(normalized_shape))]
     x = reshaped(x, *kept, math.prod(normalized_shape))
@@ -53,14 +53,14 @@ def _holds_zero(x: Box, dim: Any) -> Tensor:
 
 
 def _others_budget(n: int, dtype: torch.dtype) -> Budget:
-    """The error of a sum of squares made by `sum_of_others`, one more square and a division."""
+    """The error of a sum of squares from `sum_of_others`, plus one more square, divided by a number."""
     known = sum_budget(n + 2, dtype)
     return rounding.ieee_budget(2 * known.relative + 2, absolute=2 * known.absolute)
 
 
 @rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)
 def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Box:
-    """The hull, within [-1, 1], for finite p > 0 and one dimension; a quotient of boxes else."""
+    """The hull, within [-1, 1], for finite p > 0 and one dimension; otherwise a quotient of boxes."""
     check_eps(max(eps, 0.0), _holds_zero(input, dim) if eps <= 0 else None)
     if not (0 < p < inf and isinstance(dim, int)):
         norm = vector_norm(input, p, dim, keepdim=True)
@@ -78,7 +78,7 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
             norm = below(root(powers, False), TWO_OPERATIONS) if p == 2 else powers
         else:
             norm = below(_power(powers.clamp(max=torch.finfo(dtype).max), 1 / p), known)
-        # The norm is at least |x|, which also serves where powers underflow or overflow.
+        # The norm is at least |x|. This bound also holds where powers underflow or overflow.
         norm = norm.nan_to_num(posinf=0.0)
         return torch.maximum(norm, end.abs()).clamp(min=rounding.neighbour(eps, dtype, -inf))
 

@@ -1,8 +1,9 @@
-r"""Softmax and its logarithm: the hull, without a difference of nearly equal sums.
+r"""Softmax and its logarithm, bounded by the hull.
 
 $$\mathrm{softmax}_i(x) = \sigma\Bigl(x_i - \log \sum_{j \ne i} e^{x_j}\Bigr)$$
 
-increases in $x_i$ and decreases in every other entry, so the upper bound is its value at $u_i$ and $l_j$.
+increases in $x_i$ and decreases in every other entry. So the upper bound is the value at $u_i$ and $l_j$. This form has
+no difference of nearly equal sums.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ from ..reductions.reductions import floating
 
 
 def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    r"""Return m and s with $\sum_{j \ne i} e^{v_j} = e^{m_i} s_i$ and $s_i \ge 1$; without others m is -inf and s is 1.
+    r"""Return m and s with $\sum_{j \ne i} e^{v_j} = e^{m_i} s_i$ and $s_i \ge 1$.
 
-    m is the largest of the others. It is a constant for autograd, since the sum does not depend on it.
+    $m_i$ is the largest of the other entries. It is a constant for autograd, since the sum does not depend on it. If
+    there are no other entries, $m_i$ is -inf and $s_i$ is 1.
     """
     with torch.no_grad():
         top, at = v.max(dim, keepdim=True)
@@ -41,7 +43,8 @@ def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     weights = torch.exp(v - top)
     rest = torch.exp(v.scatter(dim, at, -inf) - second).sum(dim, keepdim=True)
     rest = torch.where(alone, 1.0, rest)
-    # Not the largest itself: its total - 1 may be 0, and the logarithm would pass NaN to the gradient of `rest`.
+    # `rest` replaces the sum of the largest entry: that difference may be 0, and its logarithm would pass on a NaN
+    # gradient.
     sums = (weights.sum(dim, keepdim=True) - weights).scatter(dim, at, rest)
     return top.expand_as(v).scatter(dim, at, torch.where(alone, -inf, second)), sums
 
@@ -49,9 +52,9 @@ def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
     """Bound x_i - log of the sum of exponentials of the others, from below (side -1) or above (+1).
 
-    The sum s errs relatively by at most twice the error of a sum in [1, n] of exponentials, whose arguments' rounding
-    u·t_i adds up to at most u log n (see `logsumexp`); both subtractions and the end add a rounding each, and the
-    logarithm less than the spare 3 eps log n. A NaN, from infinite entries, says nothing.
+    The sum s errs relatively by at most twice the error of a sum in [1, n] of exponentials. The rounding u·t_i of their
+    arguments adds up to at most u log n (see `logsumexp`). Both subtractions and the last sum add a rounding each, and
+    the logarithm adds less than the spare 3 eps log n. NaN, from infinite entries, becomes an infinite bound.
     """
     largest, sums = _others(others, dim)
     logs = torch.log(sums)
@@ -78,13 +81,13 @@ def _bounds(input: Box, dim: int, safe: bool) -> tuple[Tensor, Tensor]:
         if not safe:
             _check_masks(masked, dim)
         lower, upper = lower.masked_fill(masked, -inf), upper.masked_fill(masked, -inf)
-    # Both are computed alike, so only their rounding can exchange them.
+    # Both ends are computed the same way, so only rounding can exchange them.
     untracked(lower).copy_(torch.minimum(lower.detach(), upper.detach()))
     return lower, upper
 
 
 def _check_masks(masked: Tensor, dim: int) -> None:
-    """Refuse rows in which every entry is -inf: torch gives NaN there."""
+    """Refuse rows in which every entry is -inf, where torch gives NaN."""
     rows = masked.all(dim)
     if readable(rows) and anywhere(rows):
         raise DomainError(
@@ -95,12 +98,12 @@ def _check_masks(masked: Tensor, dim: int) -> None:
 
 
 def softmax_box(input: Box, dim: int, safe: bool = False) -> Box:
-    """The hull of softmax; with `safe`, rows of -inf give 0."""
+    """The hull of softmax. With `safe`, rows of -inf give 0."""
     return _of_odds(torch.sigmoid, (0.0, 1.0), input, dim, safe)
 
 
 def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x: Box, dim: int, safe: bool) -> Box:
-    """Apply an increasing function with values in `image` to the log-odds; infinite ones give its ends exactly."""
+    """Apply an increasing function with values in `image` to the log-odds. Infinite ones give the ends of `image`."""
     if x.lower.ndim == 0:
         row = _of_odds(function, image, Box(x.lower.reshape(1), x.upper.reshape(1)), 0, safe)
         return Box(row.lower.reshape(()), row.upper.reshape(()))

@@ -1,4 +1,4 @@
-"""Short-time Fourier transforms: windows of the signal, each transformed by itself, and the way back."""
+"""Short-time Fourier transforms, which transform each window of a signal, and their inverse."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def stft(
     center: bool = True, pad_mode: str = "reflect", normalized: bool = False, onesided: bool | None = None,
     return_complex: bool | None = None, align_to_window: bool | None = None,
 ) -> Box:  # fmt: skip
-    """The hull for a fixed window and center=False; padding repeats entries of the signal, which are bounded apart."""
+    """The hull for a fixed window and center=False. Padding repeats entries, which are then bounded independently."""
     x = as_box(input)
     if align_to_window is not None:
         raise UnsupportedOpError("stft of a box takes no align_to_window", "pad or cut the signal by hand")
@@ -59,9 +59,9 @@ def stft_kernel(
     input: Any, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
     *options: Any, **named: Any,
 ) -> Box:  # fmt: skip
-    """As `stft`, mostly of a signal that is padded.
+    """As `stft`; callers mostly pad the signal first.
 
-    It has two signatures, and takes the one with `center` and `pad_mode` whenever a call fits both.
+    The kernel has two signatures. A call that fits both takes the one with `center` and `pad_mode`.
     """
     if len(options) > 1 and not isinstance(options[1], str):
         options = (False, "", *options)
@@ -78,7 +78,10 @@ def _window(window: Any, length: int, n_fft: int, x: Box) -> Any:
     if window is None and length == n_fft:
         return None
     if parts(window)[1] is not None or x.lower.is_complex():
-        raise UnsupportedOpError("windows and windowed signals are real", "transform real and imaginary part apart")
+        raise UnsupportedOpError(
+            "a window has an interval rule only if the window and the signal are real",
+            "transform the real and the imaginary part separately",
+        )
     ends = as_box(x.lower.new_ones(length) if window is None else window)
     left = (n_fft - length) // 2
     low, high = (F.pad(end, [left, n_fft - length - left]) for end in ends)
@@ -96,11 +99,16 @@ def istft(
     center: bool = True, normalized: bool = False, onesided: bool | None = None, length: int | None = None,
     return_complex: bool = False,
 ) -> Box:  # fmt: skip
-    """The hull for a fixed window: each entry is one linear map of the spectra, whose columns vary by themselves."""
+    """The hull for a fixed window. Each entry is a linear map of the spectra, whose columns are independent."""
     if return_complex or onesided is False:
-        raise UnsupportedOpError("istft is bounded for real signals only", "leave return_complex and onesided out")
+        raise UnsupportedOpError(
+            "istft has an interval rule for real signals only", "leave out return_complex and onesided=False"
+        )
     if isinstance(window, Box):
-        raise UnsupportedOpError("istft divides by the overlapping windows, which are to be fixed", "pass a tensor")
+        raise UnsupportedOpError(
+            "istft has no interval rule for a window that is a box, since it divides by the overlapping windows",
+            "pass the window as a plain tensor",
+        )
     batch, hop = input.lower.shape[:-2], hop_length or n_fft // 4
     spectra = Box(*(t.reshape(-1, *t.shape[-2:]).transpose(-1, -2) for t in input))
     weights = _window(window, win_length or n_fft, n_fft, Box(spectra.lower.real, spectra.upper.real))

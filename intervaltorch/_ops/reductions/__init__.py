@@ -1,4 +1,4 @@
-"""What combines the entries of a dimension: sums, moments, order statistics, pooling, scattering."""
+"""Functions that combine entries: sums, moments, order statistics, pooling, scattering."""
 
 from . import bags, moments, pooling, quantiles, reductions, scattering, sorting
 

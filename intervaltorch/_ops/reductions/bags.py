@@ -1,4 +1,4 @@
-"""Rows of a table reduced in bags, and places in a sorted sequence."""
+"""Bags of rows of an embedding table, and places in a sorted sequence."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def embedding_bag(
     sparse: bool = False, per_sample_weights: Any = None, include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Any:  # fmt: skip
-    """Increasing in every row, for sums, means and greatest values; with weights, a sum of independent products."""
+    """Sums, means and greatest values increase in every row. With weights, a sum of independent products."""
     table = as_box(weight)
 
     def lookup(t: Tensor) -> tuple[Tensor, ...]:
@@ -34,7 +34,7 @@ def embedding_bag(
         )
 
     _, bags, sizes, places = lookup(table.lower)
-    # Not `sizes`: torch leaves those of sums without gradients unset.
+    # `sizes` does not tell the lengths: torch leaves it unset for sums without gradients.
     lengths = _lengths(offsets, len(indices), include_last_offset)
     longest = max(1, int(lengths.max())) if rounding.outward() and len(lengths) else 1
     if mode == 2:
@@ -46,7 +46,7 @@ def embedding_bag(
     owner = torch.repeat_interleave(lengths)
     factors = both(lambda t: t.unsqueeze(-1), as_box(per_sample_weights))
     rows = mul(both(lambda t: t[indices], table), factors)
-    if padding_idx is not None:  # negative ones count from the end
+    if padding_idx is not None:  # a negative index counts from the end
         padding = (indices == padding_idx % len(table.lower)).unsqueeze(-1)
         rows = both(lambda t: t.masked_fill(padding, 0.0), rows)
     empty = rows.lower.new_zeros(len(lengths), table.lower.shape[1])
@@ -57,12 +57,13 @@ def _lengths(offsets: Tensor, count: int, include_last_offset: bool) -> Tensor:
     """How many of `count` indices each bag has.
 
     Raises:
-        UnsupportedOpError: if indices come after the last bag, which torch leaves out in float32 but not in float64.
+        UnsupportedOpError: if indices come after the last bag. torch ignores them in float32 but not in float64.
     """
     if include_last_offset and int(offsets[-1]) != count:
         raise UnsupportedOpError(
-            f"embedding_bag with {count} indices, the last bag ending at {int(offsets[-1])}, has no interval rule",
-            "torch adds the indices after it in some dtypes only: pass input[:offsets[-1]]",
+            f"embedding_bag has no interval rule if indices follow the last bag: it has {count} indices, and the last"
+            f" bag ends at {int(offsets[-1])}",
+            "torch adds such indices in some dtypes only: pass input[:offsets[-1]]",
         )
     ends = offsets if include_last_offset else torch.cat([offsets, offsets.new_tensor([count])])
     return ends[1:] - ends[:-1]
@@ -73,7 +74,7 @@ def _lengths(offsets: Tensor, count: int, include_last_offset: bool) -> Tensor:
 
 @rule("searchsorted", formula=r"\#\{i : s_i < x\}", family="sorting", proven=True, torch_checks=True)
 def searchsorted(sorted_sequence: Any, input: Any, **options: Any) -> Any:
-    """Increasing in x, decreasing in the sequence: a plain index where both ends agree, else one that is undecided."""
+    """Increasing in x, decreasing in the sequence. A plain index if both ends agree, else an `Undecided`."""
     s, x = as_box(sorted_sequence), as_box(input)
     if isinstance(sorted_sequence, Box) and options.get("sorter") is not None:
         order = options.pop("sorter")

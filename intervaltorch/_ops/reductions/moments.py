@@ -1,4 +1,4 @@
-"""Norms, and how far the entries of a box spread about their mean: variance and standard deviation."""
+"""Norms, variance and standard deviation."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Dims = Any  # None, int, or tuple of int
 def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     """The error of a computed norm of n entries.
 
-    A relative error δ of the sum of powers gives δ/p of its root; n powers that underflow give (n·tiny)^(1/p), and
-    hardly anything of a negative order, see `_norm`.
+    A relative error δ of the sum of powers gives a relative error δ/p of its p-th root. The underflow of n powers adds
+    at most (n·tiny)^(1/p), and hardly anything for a negative order, see `_norm`.
     """
     if not rounding.outward() or abs(ord) == inf or ord == 0:
         return EXACT
@@ -37,7 +37,7 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     known = sum_budget(n, dtype)
     if ord == 1:
         return known
-    if ord == 2:  # half the error of the sum, at most nu/2 or so, and the root's own u are less than known: 2(n + 1) u
+    if ord == 2:  # half the error of the sum, about nu/2, and u of the root are less than `known`, which is 2(n + 1) u
         return rounding.ieee_budget(known.relative, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.stated_or_guessed("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
@@ -52,12 +52,12 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
 def vector_norm(
     x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
 ) -> Any:  # fmt: skip
-    """Increasing in every |x|, for every order: the hull. Its rounding is proven for p = 0, 1, 2 and infinity."""
+    """The hull, for every order: a norm increases in every |x|. The rounding is proven for p = 0, 1, 2 and infinity."""
     x = floating(x, dtype, "norm")
     least, most = absolute_range(x)
     lower, upper = (_norm(end, ord, dim, keepdim) for end in (least, most))
     if least.numel() and ord >= 1:
-        # Powers may overflow where the norm does not; it is at least the largest entry.
+        # Powers may overflow where the norm does not. The norm is at least the largest entry.
         lower = torch.where(torch.isinf(lower), torch.linalg.vector_norm(least, inf, dim, keepdim), lower)
     budget = norm_budget(ord, size_of_reduction(least, lower), lower.dtype)
     if budget is EXACT:
@@ -68,9 +68,9 @@ def vector_norm(
 def _norm(x: Tensor, ord: float, dim: Dims, keepdim: bool) -> Tensor:
     """A norm of non-negative entries.
 
-    Of a negative order it is the least entry times the norm of the entries relative to that one, whose powers add up to
-    at least 1: so no power overflows, nor does their sum underflow. The factor is a constant for autograd, since the
-    norm does not depend on it.
+    For a negative order the entries are divided by the least entry, and their norm is multiplied by it. Then no power
+    overflows, and the sum of powers is at least 1. The factor is a constant for autograd, since the result does not
+    depend on its choice.
     """
     if not -inf < ord < 0 or not x.numel():
         return torch.linalg.vector_norm(x, ord, dim, keepdim)
@@ -86,13 +86,13 @@ def _norm(x: Tensor, ord: float, dim: Dims, keepdim: bool) -> Tensor:
 
 @dataclasses.dataclass
 class Deviations:
-    r"""What is known about $x - \bar x$ for the points x of a box, over some dimensions of n entries.
+    r"""Bounds of the deviations $x - \bar x$ for the points x of a box, over dimensions with n entries.
 
     Attributes:
-        centred: the box moved by about its mean, which changes no deviation.
+        centred: the box moved by a number near its mean, which changes no deviation.
         n: how many entries share a mean.
-        least: at most the Euclidean norm of the deviations of every point; keeps the dimensions.
-        most: at least that.
+        least: a lower bound of the Euclidean norm of the deviations of every point; the dimensions are kept.
+        most: an upper bound of that norm.
     """
 
     centred: Box
@@ -104,16 +104,17 @@ class Deviations:
 def deviations(x: Box, dim: Dims, exact: bool = True) -> Deviations:
     r"""Bound the norm of the deviations from the mean.
 
-    Above: $\|x - \bar x\| \le \|x - m\|$ for every number m, see `_best_centre`. The exact maximum is NP-hard (Ferson
-    et al. 2002, *Computing variance for interval data is NP-hard*).
+    Above: $\|x - \bar x\| \le \|x - m\|$ for every number m; `_best_centre` finds a good one. The exact maximum is
+    NP-hard (Ferson et al. 2002, *Computing variance for interval data is NP-hard*).
 
-    Below: $\|x - \bar x\| \ge e^\top x / \|e\|$ for every e whose sum is 0 (Cauchy-Schwarz). The best e is the
-    deviation of the entries nearest to the number q that balances them, see `balance`; any other is sound.
+    Below: $\|x - \bar x\| \ge e^\top x / \|e\|$ for every e whose sum is 0 (Cauchy-Schwarz). Every such e is sound. The
+    best e takes, from each interval, the point nearest to the number q that `balance` finds, minus the mean of these
+    points.
 
     Args:
         x: the box.
         dim: which dimensions hold the entries.
-        exact: whether to search for the best m and q; else nearby ones are taken, which is cheaper.
+        exact: whether to search for the best m and q; otherwise cheaper ones nearby are taken.
     """
     middle = _best_centre(x, dim) if exact else _middle(x, dim)
     n = size_of_reduction(x.lower, middle)
@@ -124,17 +125,18 @@ def deviations(x: Box, dim: Dims, exact: bool = True) -> Deviations:
 
 
 def _middle(x: Box, dim: Dims) -> Tensor:
-    """The mean of the midpoints; 0 where it is not finite, since any number will do."""
+    """The mean of the midpoints; 0 where the mean is not finite. Any number would be sound."""
     middle = (x.lower.mean(dim, keepdim=True) + x.upper.mean(dim, keepdim=True)) / 2
     return middle.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _best_centre(x: Box, dim: Dims) -> Tensor:
-    r"""Find the m that minimises the largest $\|x - m\|^2 = \sum_i (|c_i - m| + r_i)^2$ of a box.
+    r"""Find the m that minimises the maximum of $\|x - m\|^2$ over a box, $\sum_i (|c_i - m| + r_i)^2$.
 
-    Half its derivative, $n m - \sum c_i + \sum \mathrm{sign}(m - c_i) r_i$, jumps at the midpoints. Between the k-th
-    and the next it vanishes at $m_k$, which falls with k, while the midpoints rise: the zero is
-    $\max_k \min(c_{k+1}, m_k)$. It often is a midpoint, a kink of the distance, so m is part of autograd's graph.
+    Half the derivative, $n m - \sum c_i + \sum \mathrm{sign}(m - c_i) r_i$, jumps at the midpoints. Between the k-th
+    midpoint and the next it vanishes at $m_k$. As k grows, $m_k$ falls and the midpoints rise, so the zero is
+    $\max_k \min(c_{k+1}, m_k)$. The zero is often a midpoint, which is a kink of the distance. So m is part of
+    autograd's graph.
     """
     centres, radii = ((x.lower + x.upper) / 2, (x.upper - x.lower) / 2)
     kept = _middle(x, dim)
@@ -151,12 +153,15 @@ def _best_centre(x: Box, dim: Dims) -> Tensor:
 
 
 def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
-    """At most the norm of the deviations. Clamped factors select an end many times faster than `torch.where` does."""
+    """A lower bound of the norm of the deviations.
+
+    Clamped factors select an end of each interval, which is many times faster than `torch.where`.
+    """
     with torch.no_grad():
         q = balance(z, dim, steps)
         direction = torch.clamp(q, z.lower, z.upper).sub_(q)
         direction -= direction.mean(dim, keepdim=True)
-        # Of size 1, so that neither its length nor a gradient over it leaves the range of the dtype.
+        # Scaled to size 1, so that neither the length nor a gradient through it overflows or underflows.
         if direction.numel():
             size = torch.linalg.vector_norm(direction, inf, dim, keepdim=True)
             direction = (direction / size.clamp_(min=torch.finfo(size.dtype).tiny)).nan_to_num_(0.0, 0.0, 0.0)
@@ -166,14 +171,14 @@ def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
     reach = reach.sum(dim, keepdim=True).nan_to_num(nan=-inf, posinf=inf, neginf=-inf)
     if rounding.outward():
         reach = rounding.down(reach, _reach_error(z, direction, dim, n))
-    # Infinite ends and directions give infinite or no numbers, which say nothing.
+    # Infinite ends and directions give infinities or NaN, and the bound 0.
     least = below((reach / length).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), CORRECTLY_ROUNDED)
     return torch.clamp(least, min=0)
 
 
 @torch.no_grad()
 def _reach_error(z: Box, direction: Tensor, dim: Dims, n: int) -> Tensor:
-    """The rounding of e·z, and what e·z̄ adds because the computed e does not sum to 0 exactly."""
+    """The rounding error of e·z, plus the error due to the computed e, which does not sum to 0 exactly."""
     info = torch.finfo(direction.dtype)
     growth = rounding.gamma(2 * (n + 4), direction.dtype)  # at least γ/(1 - γ) of n + 4
     size = torch.maximum(-z.lower, z.upper)
@@ -186,10 +191,10 @@ def _reach_error(z: Box, direction: Tensor, dim: Dims, n: int) -> Tensor:
 
 @torch.no_grad()
 def balance(x: Box, dim: Dims, steps: int) -> Tensor:
-    r"""Find the q that minimises $\sum_i \mathrm{dist}(q, [l_i, u_i])^2$: where the pulls of all intervals balance.
+    r"""Find the q that minimises $\sum_i \mathrm{dist}(q, [l_i, u_i])^2$, where the pulls of all intervals balance.
 
-    The pull $\sum_i (\mathrm{clamp}(q, l_i, u_i) - q)$ falls piecewise linearly. Newton steps solve it in finitely
-    many steps; one that leaves the bracket known so far is replaced by the secant of the bracket.
+    The pull $\sum_i (\mathrm{clamp}(q, l_i, u_i) - q)$ is piecewise linear and falling. Newton's method finds its zero
+    in finitely many steps. A step that leaves the bracket known so far is replaced by a secant step of the bracket.
     """
     q = _middle(x, dim)
     low, high = torch.full_like(q, -inf), torch.full_like(q, inf)
@@ -211,7 +216,7 @@ def balance(x: Box, dim: Dims, steps: int) -> Tensor:
 
 
 def _arguments(dim: Dims, unbiased: bool | None, correction: float | None) -> tuple[Dims, float]:
-    """Sort out the three signatures of `torch.var`; `var(x, False)` means `unbiased=False`."""
+    """Dimensions and correction, from the three signatures of `torch.var`; `var(x, False)` means `unbiased=False`."""
     if isinstance(dim, bool):
         dim, unbiased = None, dim
     if unbiased is not None:

@@ -1,8 +1,8 @@
 r"""Pooling: greatest values and means over windows.
 
-A maximum is increasing in every entry, and a mean has non-negative weights, so both bounds are pooled alike
-and give the hull. With n entries to a window, a mean is computed with an error of at most $\gamma_n$ times
-the mean of |x| (Higham 2002, section 4.2), whatever the order of summation.
+A maximum is increasing in every entry, and a mean has non-negative weights. So pooling both bounds gives the hull. A
+mean of n entries is computed with an error of at most $\gamma_n$ times the mean of |x|, in whatever order they are
+summed (Higham 2002, section 4.2).
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from ..._theorems.undecided import Undecided
 
 
 def _tuple(value: Any, dims: int) -> tuple[int, ...]:
-    """A parameter of one number for all dimensions, or one for each."""
+    """One number for each dimension, from a parameter that may be one number for all."""
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * dims if len(values) == 1 else values
 
 
 def _stride(given: Any) -> Any:
-    """None for no stride, which is an empty list to ATen."""
+    """The stride, or None if there is none. ATen writes an empty list for none."""
     return None if given in (None, [], ()) else given
 
 
 def _register_average(dims: int) -> None:
+    """Register average pooling in a number of dimensions."""
     function: Any = getattr(F, f"avg_pool{dims}d")
 
     def enclose(
@@ -57,6 +58,7 @@ def _register_average(dims: int) -> None:
 
 
 def _register_adaptive_average(dims: int) -> None:
+    """Register adaptive average pooling in a number of dimensions."""
     name = f"adaptive_avg_pool{dims}d"
     function: Any = getattr(F, name)
 
@@ -73,7 +75,7 @@ def _register_adaptive_average(dims: int) -> None:
 
 @rule("col2im", formula=r"\sum x", family="pooling", proven=True)
 def col2im(input: Box, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Box:
-    """Sums of overlapping patches, `torch.nn.functional.fold`: increasing in every entry."""
+    """Sums of overlapping patches, as in `torch.nn.functional.fold`. Increasing in every entry."""
     parameters = (output_size, kernel_size, dilation, padding, stride)
     function: Any = F.fold
     return bound_weighted_sum(
@@ -85,7 +87,7 @@ def col2im(input: Box, output_size: Any, kernel_size: Any, dilation: Any, paddin
 
 
 def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows: Sequence[Tensor], name: str) -> tuple:
-    """The greatest values, and where they are if that is the same for every point of the box.
+    """The greatest values, and their indices if these are the same at every point of the box.
 
     Args:
         input: box.
@@ -100,8 +102,7 @@ def _with_indices(input: Box, low: tuple[Tensor, Tensor], upper: Tensor, windows
         return values, Undecided(indices, name)
     with torch.no_grad():
         sizes = tuple(range(-len(windows), 0))
-        # The entry with the greatest lower bound is the greatest for certain if no other upper bound reaches
-        # it.
+        # The entry with the greatest lower bound is the greatest for certain if no other upper bound reaches it.
         rivals = _gather_windows(input.upper, windows, -math.inf) >= lower[(...,) + (None,) * len(windows)]
         certain = rivals.sum(sizes) == 1
         certain |= ~_gather_windows(input.lower != input.upper, windows, False).sum(sizes).bool()
@@ -119,6 +120,7 @@ def _gather_windows(x: Tensor, windows: Sequence[Tensor], outside: Any) -> Tenso
 
 
 def _register_greatest(dims: int) -> None:
+    """Register maximum pooling in a number of dimensions."""
     name = f"max_pool{dims}d"
     plain: Any = getattr(F, name)
 
@@ -154,13 +156,14 @@ def _register_greatest(dims: int) -> None:
 
 
 def _window(device: Any, size: int, outputs: int, kernel: int, stride: int, padding: int, dilation: int) -> Tensor:
-    """Positions in each window of an ordinary pooling, -1 in the padding."""
+    """Positions in each window of an ordinary pooling; -1 in the padding."""
     starts = torch.arange(outputs, device=device) * stride - padding
     positions = starts[:, None] + torch.arange(kernel, device=device) * dilation
     return positions.masked_fill((positions < 0) | (positions >= size), -1)
 
 
 def _register_adaptive_greatest(dims: int) -> None:
+    """Register adaptive maximum pooling in a number of dimensions."""
     name = f"adaptive_max_pool{dims}d"
     plain: Any = getattr(F, name)
 
@@ -185,7 +188,7 @@ def _register_adaptive_greatest(dims: int) -> None:
 
 
 def _adaptive_window(device: Any, size: int, outputs: int) -> Tensor:
-    """Positions in each window of an adaptive pooling: from floor(i n / m) to ceil((i + 1) n / m)."""
+    """Positions in each window of an adaptive pooling, from floor(i n / m) to ceil((i + 1) n / m); -1 beyond."""
     step = torch.arange(outputs, device=device)
     starts, stops = step * size // outputs, -(-(step + 1) * size // outputs)
     longest = int((stops - starts).max()) if outputs else 0
@@ -199,5 +202,5 @@ for _dims in (1, 2, 3):
     _register_greatest(_dims)
     _register_adaptive_greatest(_dims)
 
-# Each writes its entries to given places and zero elsewhere.
+# Unpooling writes entries to given places and zero elsewhere.
 structural("max_unpool2d", "max_unpool3d", functional=False)

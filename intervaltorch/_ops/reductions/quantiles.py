@@ -1,4 +1,4 @@
-"""Quantiles: entries in order, and what lies between two of them, at a rank that rounding moves."""
+"""Quantiles: values at a rank, between two neighbours among the sorted entries. torch rounds the rank."""
 
 from __future__ import annotations
 
@@ -17,14 +17,13 @@ from ..elementwise.arithmetic import add, mul
 
 
 def _quantile(name: str) -> None:
+    """Register `quantile` or `nanquantile`."""
     function: Any = getattr(torch, name)
 
     def enclose(
         input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
     ) -> Box:
-        """Increasing in every entry and in q. Outward, the hull of the values at the computed and at the
-        exact rank.
-        """
+        """Increasing in every entry and in q. Outward, the hull of the values at the computed and at the exact rank."""
         x, fractions = as_box(input), as_box(q)
         if isinstance(q, Box):
             fractions = check_domain(name, q, (0.0, 1.0))
@@ -44,11 +43,12 @@ def _quantile(name: str) -> None:
 
 
 def _numbers(q: Any) -> list[float]:
+    """The fractions as Python numbers."""
     return q.detach().double().flatten().tolist() if isinstance(q, Tensor) else [float(q)]
 
 
 def _at_rank(ordered: Box, fraction: Fraction, interpolation: str) -> Box:
-    """The value at the rank `fraction`·(n - 1) of sorted bounds, which runs along their first dimension."""
+    """The value at the rank `fraction`·(n - 1) of bounds that are sorted along their first dimension."""
     rank = fraction * (len(ordered.lower) - 1)
     below, above = math.floor(rank), math.ceil(rank)
     if interpolation in ("lower", "higher", "nearest"):
@@ -63,7 +63,7 @@ def _at_rank(ordered: Box, fraction: Fraction, interpolation: str) -> Box:
 
 
 def _around(weight: Fraction, like: Box) -> Box:
-    """A weight as an interval of two numbers."""
+    """An interval of two numbers around a weight."""
     near = like.lower.new_tensor(float(weight))
     return Box(torch.nextafter(near, near.new_tensor(0.0)), torch.nextafter(near, near.new_tensor(1.0)))
 

@@ -27,7 +27,7 @@ from ..shapes.structural import _convert
 
 
 def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") -> Any:
-    """The argument of a reduction converted to `dtype`; a plain tensor if it holds decided Booleans or integers."""
+    """Convert the argument of a reduction to `dtype`. Decided Booleans and integers become a plain tensor."""
     x = _convert(torch.Tensor.to, input, dtype) if dtype is not None else input
     if not isinstance(x, Box) or x.lower.dtype.is_floating_point:
         return x
@@ -75,7 +75,7 @@ def cumsum(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
 
 @rule("prod", formula=r"\prod_i x_i", family="reduction", proven=True)
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
-    """The hull: products of pairs of independent factors, in a binary tree."""
+    """The hull. Pairs of independent factors are multiplied, in a binary tree."""
     x = floating(input, dtype, "product")
     if not isinstance(x, Box):
         return torch.prod(x) if dim is None else torch.prod(x, dim, keepdim)
@@ -85,7 +85,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: to
     if dim is None:
         x = Box(x.lower.flatten(), x.upper.flatten())
     if x.lower.shape[along] == 1:
-        x = both(torch.clone, x)  # as torch does, not a view
+        x = both(torch.clone, x)  # a copy, as in torch, not a view
     while (n := x.lower.shape[along]) > 1:
         half = n // 2
         product = mul(_part(x, along, 0, half), _part(x, along, half, half))
@@ -98,7 +98,7 @@ def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: to
 
 @rule("cumprod", formula=r"\prod_{j \le i} x_j", family="reduction", proven=True)
 def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
-    """The hull: runs of twice the length in each step (Hillis & Steele 1986)."""
+    """The hull. Each step doubles the length of the products (Hillis & Steele 1986)."""
     x = floating(input, dtype, "product")
     if not isinstance(x, Box):
         return torch.cumprod(x, dim)
@@ -113,6 +113,7 @@ def cumprod(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
 
 
 def _part(x: Box, dim: int, start: int, length: int) -> Box:
+    """A part of a box along one dimension."""
     return Box(x.lower.narrow(dim, start, length), x.upper.narrow(dim, start, length))
 
 
@@ -124,7 +125,7 @@ increasing("amin", formula=r"\min_i x_i", budget=EXACT)
 
 @rule("aminmax", formula=r"(\min_i x_i, \max_i x_i)", family="reduction", budget=EXACT, proven=True)
 def aminmax(input: Box, *, dim: int | None = None, keepdim: bool = False) -> Any:
-    """Increasing in every entry: the hull of each."""
+    """Increasing in every entry: both are hulls."""
     low, high = (
         torch.aminmax(input.lower, dim=dim, keepdim=keepdim),
         torch.aminmax(input.upper, dim=dim, keepdim=keepdim),
@@ -140,8 +141,9 @@ def aminmax(input: Box, *, dim: int | None = None, keepdim: bool = False) -> Any
 def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
     r"""Increasing in every entry: the hull.
 
-    With $m = \max x$ and $t_i = m - x_i$, each $e^{-t_i}$ errs relatively by its own rounding and by $u t_i$, which
-    adds up to at most $u \log n$ of the sum (the entropy of the softmax); the sum lies in [1, n].
+    Let $m = \max x$ and $t_i = m - x_i$. Each $e^{-t_i}$ has a relative error from its own rounding, and one of
+    $u t_i$ from that of $t_i$. The latter add up to at most $u \log n$ of the sum (the entropy of the softmax). The sum
+    lies in [1, n].
     """
     lower, upper = (torch.logsumexp(t, dim, keepdim) for t in input)
     if rounding.outward():

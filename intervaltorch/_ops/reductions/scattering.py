@@ -1,7 +1,7 @@
-"""Writing, adding and reducing entries at given places, out of place; in place is derived from it.
+"""Writing, adding and reducing entries at given places. In-place variants are derived from these rules.
 
-Each is increasing in the tensor and in what is written, so both bounds are written alike. Where several
-entries are summed at one place, the error of summation is counted by the entries that meet there.
+Each function is increasing in the tensor and in the values written, so it is applied to both bounds. The error of a sum
+counts the entries that meet at one place.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from ..shapes.indexing import _EXACT, _RECORD, cast, decided_index, value_box
 
 
 def _write(function: Any, input: Any, *args: Any, **kwargs: Any) -> Box:
-    """Apply an exact writing function to both bounds, of which a plain input has two alike."""
+    """Apply an exact writing function to both bounds. A plain input becomes a box with two equal bounds."""
     return both(function, as_box(input), *args, **kwargs)
 
 
 def _overwrite(function: Any, input: Any, places: Tensor, source: Box) -> Box:
-    """Write a source to places; where several of its entries meet, the hull of them, since torch keeps any."""
+    """Write a source to places. Where several entries meet at one place, torch keeps any of them: take their hull."""
     x = as_box(input)
     return any_of_written(x, places, source) if meet(places) else Box(*map(function, x, source))
 
 
 def _source(source: Any, input: Any) -> Box:
-    """What is written, as a box of the destination's dtype."""
+    """The values written, as a box of the destination's dtype."""
     like = as_box(input).lower
     ends = cast(value_box(source, input), like.dtype)
     return Box(*(torch.as_tensor(end, dtype=like.dtype, device=like.device) for end in ends))
@@ -69,14 +69,14 @@ def _accumulate(put: Any, input: Any, source: Box) -> Box:
 
 @rule("index_add", formula=r"x_i + \alpha y", torch_checks=True, **_RECORD)
 def index_add(input: Any, dim: int, index: Tensor, source: Any, *, alpha: Any = 1) -> Box:
-    """Increasing in both arguments for a positive factor."""
+    """Increasing in both arguments for a positive alpha."""
     source = _source(source if alpha == 1 else mul(as_box(source), alpha), input)
     return _accumulate(lambda x, s: torch.index_add(x, dim, index, s), input, source)
 
 
 @rule("bincount", formula=r"\sum_{i : n_i = k} w_i", **_RECORD)
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
-    """Increasing in the weights; which are added where is decided by plain integers."""
+    """Increasing in the weights. The integers that are counted must be the same at every point of the box."""
     counted = decided(input, "what is counted")
     if weights is None:
         return torch.bincount(counted, minlength=minlength)
@@ -88,7 +88,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
 
 @rule("index_put", formula="x_i := y", torch_checks=True, **_RECORD)
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Box:
-    """The values at the indices, or added there."""
+    """Writes the values at the indices, or adds them there."""
     indices, source = decided_index(indices), _source(values, input)
     if accumulate:
         return _accumulate(lambda x, s: torch.index_put(x, indices, s, True), input, source)
@@ -123,7 +123,7 @@ def scatter_add(input: Any, dim: int, index: Tensor, src: Any) -> Box:
 def scatter(
     input: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Box:
-    """The source at the index; with `reduce="add"`, added there."""
+    """Writes the source at the index; with `reduce="add"` adds it there."""
     source = _source(src if value is None else value, input)
     if source.lower.ndim == 0:
         source = both(lambda s: s.expand(index.shape), source)
@@ -157,7 +157,10 @@ def _along(index: Tensor, dim: int, like: Tensor) -> Tensor:
 
 
 def _multiply_into(x: Box, dim: int, index: Tensor, source: Box, include_self: bool) -> Box:
-    """The hull: independent factors, one position of the source after the other, so that no two meet at one place."""
+    """The hull of products of independent factors.
+
+    One position of the source is multiplied after the other, so that no two meet at one place in one step.
+    """
     if x.lower.ndim == 0:
         scalar = both(lambda t: t.reshape(1), x), index.reshape(-1), both(lambda t: t.reshape(-1), source)
         return both(lambda t: t.reshape(()), _multiply_into(scalar[0], 0, scalar[1], scalar[2], include_self))
@@ -175,6 +178,7 @@ def _multiply_into(x: Box, dim: int, index: Tensor, source: Box, include_self: b
 def _reduce_into(
     function: Any, adding: Any, input: Any, dim: int, index: Tensor, src: Any, reduce: str, include_self: bool
 ) -> Box:
+    """Bound `scatter_reduce` or `index_reduce`; `adding` is the function that sums, and counts what meets."""
     x, source = as_box(input), _source(src, input)
     low, high = (x.lower, source.lower), (x.upper, source.upper)
     if reduce == "prod":
@@ -182,7 +186,7 @@ def _reduce_into(
         return _multiply_into(x, dim, spread, source, include_self)
 
     def apply(x: Tensor, s: Tensor) -> Tensor:
-        # A clone, because autograd keeps the result and `summed` works on what it gets in place.
+        # A clone, because autograd keeps the result and `bound_weighted_sum` changes its argument in place.
         return function(x, dim, index, s, reduce, include_self=include_self).clone()
 
     if reduce in ("amax", "amin"):

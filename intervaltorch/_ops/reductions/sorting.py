@@ -1,10 +1,9 @@
-"""Order statistics: the greatest, the least, the k-th, all in order; and where they are, if that is decided.
+"""Order statistics: the greatest, the least and the k-th entry, sorted entries, and their places if decided.
 
-Each value is increasing in every entry, so the k-th smallest entry lies between the k-th smallest lower bound
-and the k-th smallest upper bound, and both are reached. The place of an entry is the same for every point of
-the box if its interval is apart from those of its rivals. Equality at both ends is not enough: two intervals
-that overlap may come in either order. Where a slice is a single point, the place is the one that torch gives
-at this point.
+Each order statistic is increasing in every entry. So the k-th smallest entry lies between the k-th smallest lower bound
+and the k-th smallest upper bound, and reaches both. The place of an entry is the same at every point of the box if its
+interval does not meet those of its rivals. It is not enough that the places at both ends agree: two intervals that
+overlap may come in either order. Where a slice is a single point, the place is the one that torch gives at this point.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _RECORD: dict[str, Any] = {"family": "order statistic", "budget": EXACT, "proven
 
 
 def _named(name: str, result: tuple) -> Any:
-    """Give the values and places of a function the named tuple that torch returns."""
+    """Values and places of a function, in the named tuple that torch returns."""
     return getattr(torch.return_types, name)(result)
 
 
@@ -34,7 +33,7 @@ def _named(name: str, result: tuple) -> Any:
 
 
 def _settle(x: Box, indices: Tensor, certain: Any, dim: int, keepdim: bool, what: str, candidates: Any = None) -> Any:
-    """Return the indices if each is the same for every point of the box, else an `Undecided`.
+    """Return the indices if each is the same at every point of the box, else an `Undecided`.
 
     Args:
         x: box whose entries were compared along `dim`.
@@ -62,15 +61,13 @@ def _mirrored(x: Box) -> Box:
 
 
 def _may_be_greatest(x: Box, dim: int, keepdim: bool) -> Tensor:
-    """Which entries reach the greatest lower bound, along a last dimension: no other is the greatest at any point."""
+    """Which entries reach the greatest lower bound, along a last dimension. No other entry is ever the greatest."""
     rivals = (x.upper >= x.lower.amax(dim, keepdim=True)).movedim(dim, -1)
     return rivals.unsqueeze(dim % x.lower.ndim) if keepdim else rivals
 
 
 def _greatest_is_certain(x: Box, dim: int, keepdim: bool) -> Tensor:
-    """Where exactly one upper bound reaches the greatest lower bound: its entry is the greatest at every
-    point.
-    """
+    """Where exactly one upper bound reaches the greatest lower bound. Its entry is the greatest at every point."""
     rivals = x.upper >= x.lower.amax(dim, keepdim=True)
     return rivals.sum(dim, keepdim=keepdim) == 1
 
@@ -85,10 +82,10 @@ def _first_are_certain(x: Box, k: int, dim: int) -> Tensor:
 
 @torch.no_grad()
 def _order_is_certain(x: Box, dim: int) -> bool:
-    """Whether any two entries compare alike at every point: they are apart, or both are one and the same number.
+    """Whether any two entries compare the same way at every point: their intervals are apart or are the same point.
 
-    Then whatever is computed from comparisons alone, as places are, is the same at every point, even in an order that
-    torch leaves open. It is enough to look at neighbours in the order of the lower bounds.
+    Places are computed from comparisons alone. So they are then the same at every point, even if torch does not specify
+    their order. It suffices to compare neighbours in the order of the lower bounds.
     """
     lower, places = x.lower.sort(dim)
     upper = x.upper.gather(dim, places)
@@ -103,6 +100,7 @@ def _order_is_certain(x: Box, dim: int) -> bool:
 
 
 def _extreme(name: str, greatest: bool) -> None:
+    """Register `max` or `min`."""
     function, two = getattr(torch, name), torch.maximum if greatest else torch.minimum
 
     def enclose(input: Any, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
@@ -126,6 +124,7 @@ def _extreme(name: str, greatest: bool) -> None:
 
 
 def _place_of_extreme(name: str, greatest: bool) -> None:
+    """Register `argmax` or `argmin`."""
     function = getattr(torch, name)
 
     def enclose(input: Box, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -134,7 +133,7 @@ def _place_of_extreme(name: str, greatest: bool) -> None:
         if input.lower.ndim == 0:
             return indices
         seen = input if greatest else _mirrored(input)
-        if dim is None:  # `keepdim` then gives a place of as many dimensions, which nothing is known of
+        if dim is None:  # no candidates: with `keepdim` the place has as many dimensions as the input
             flat, flat_seen = both(torch.flatten, input), both(torch.flatten, seen)
             return _settle(flat, indices, lambda: _greatest_is_certain(flat_seen, 0, False), 0, False, name)
         certain, candidates = (partial(part, seen, dim, keepdim) for part in (_greatest_is_certain, _may_be_greatest))
@@ -178,9 +177,7 @@ def msort(input: Box) -> Box:
 
 @rule("topk", formula=r"x_{(n)} \ge \dots \ge x_{(n-k+1)}", **_RECORD)
 def topk(input: Box, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any:
-    """Each order statistic is increasing in every entry; unsorted, any of the k may be at any of the k
-    places.
-    """
+    """Each order statistic is increasing in every entry. If unsorted, any of the k may be at any of the k places."""
     lower, indices = torch.topk(input.lower, k, dim, largest)
     upper, _ = torch.topk(input.upper, k, dim, largest)
     if input.lower.ndim == 0:
@@ -201,7 +198,7 @@ def topk(input: Box, k: int, dim: int = -1, largest: bool = True, sorted: bool =
 
 
 def _kth(input: Box, k: int, dim: int, keepdim: bool, low: Any, upper: Tensor, name: str) -> tuple:
-    """The k-th smallest value, and its place if k - 1 intervals lie below it and the rest above."""
+    """The k-th smallest value, and its place if k - 1 intervals lie below its interval and the others above."""
     lower, indices = low
     if input.lower.ndim == 0:
         return Box(lower, upper), indices
@@ -224,6 +221,7 @@ def kthvalue(input: Box, k: int, dim: int = -1, keepdim: bool = False) -> Any:
 
 
 def _median(name: str) -> None:
+    """Register `median` or `nanmedian`."""
     function: Any = getattr(torch, name)
 
     def enclose(input: Box, dim: int | None = None, keepdim: bool = False) -> Any:
@@ -245,6 +243,7 @@ _median("nanmedian")
 
 
 def _running(name: str, greatest: bool) -> None:
+    """Register `cummax` or `cummin`."""
     function: Any = getattr(torch, name)
 
     def enclose(input: Box, dim: int) -> Any:
@@ -261,10 +260,10 @@ def _running(name: str, greatest: bool) -> None:
 
 
 def _running_is_certain(x: Box, dim: int) -> Tensor:
-    """Where the greatest entry so far is the same at every point.
+    """Where the greatest entry so far is the same one at every point.
 
-    An entry above all earlier intervals takes over for certain; one below the greatest lower bound so far
-    changes nothing; any other leaves the place open until the next one takes over.
+    An entry above all earlier intervals takes over for certain. An entry below the greatest lower bound so far changes
+    nothing. Any other entry leaves the place undecided until the next entry takes over.
     """
     n = x.lower.shape[dim]
     if n == 0:
