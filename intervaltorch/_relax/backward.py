@@ -39,7 +39,7 @@ def bounds(
         column = torch.zeros_like(owners) if samples is None else owners
         height = values.shape[0] // 2
         lower = lower.index_put((places.to(like.device),), values[ranks, column])
-        upper = upper.index_put((places.to(like.device),), -values[height + ranks, column])
+        upper = upper.index_put((places.to(like.device),), 0.0 - values[height + ranks, column])
     lower, upper = (
         lower.nan_to_num(-torch.inf, torch.inf, -torch.inf),
         upper.nan_to_num(torch.inf, torch.inf, -torch.inf),
