@@ -1,5 +1,5 @@
 """Elementwise functions: arithmetic, powers, elementary functions, activations, steps, comparisons."""
 
-from . import activations, arithmetic, checks, comparisons, elementary, powers, steps
+from . import activations, arithmetic, checks, comparisons, conversions, elementary, powers, steps
 
-__all__ = ["activations", "arithmetic", "checks", "comparisons", "elementary", "powers", "steps"]
+__all__ = ["activations", "arithmetic", "checks", "comparisons", "conversions", "elementary", "powers", "steps"]

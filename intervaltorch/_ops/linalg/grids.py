@@ -1,4 +1,4 @@
-"""Distances, quadratures and tables of powers, where taking the function apart would read an entry twice."""
+"""Quadratures and tables of powers, where taking the function apart would read an entry twice."""
 
 from __future__ import annotations
 
@@ -11,21 +11,11 @@ from ..._records.registry import Box
 from ..._theorems.boxes import as_box, both, intersect
 from ..._theorems.families import rule
 from ..elementwise.arithmetic import add, div, mul, sub
+from ..elementwise.conversions import convert
 from ..elementwise.powers import power
-from ..reductions.moments import vector_norm
 from ..reductions.reductions import sum_
-from ..shapes.structural import _convert
 
 _RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "torch_checks": True}
-
-
-@rule("pdist", "_pdist_forward", formula=r"\|x_i - x_j\|_p", functional=True, **_RECORD)
-def pdist(input: Box, p: float = 2) -> Box:
-    """The hull: a norm of differences of independent entries, for the pairs i < j."""
-    if input.lower.ndim != 2:
-        raise RuntimeError("pdist only supports 2D tensors")
-    i, j = torch.triu_indices(len(input.lower), len(input.lower), 1, device=input.lower.device)
-    return vector_norm(sub(both(lambda t: t[i], input), both(lambda t: t[j], input)), p, -1)
 
 
 def _powers(x: Box, exponents: range) -> Box:
@@ -130,7 +120,7 @@ def linspace(start: Any, end: Any, steps: int, *, dtype: torch.dtype | None = No
         # The first and the last are the ends themselves.
         result = Box(*(_with_ends(t, x, y, steps) for t, x, y in zip(result, a, b, strict=True)))
     kind = torch.get_default_dtype() if dtype is None else dtype
-    return _convert(torch.Tensor.to, result, kind)
+    return convert(torch.Tensor.to, result, kind)
 
 
 def _with_ends(t: Tensor, first: Tensor, last: Tensor, steps: int) -> Tensor:
@@ -144,4 +134,4 @@ def logspace(
     """The hull: powers of a mean of both ends."""
     exponents = linspace(start, end, steps, dtype=torch.float64)
     kind = torch.get_default_dtype() if dtype is None else dtype
-    return _convert(torch.Tensor.to, power(base, exponents), kind)
+    return convert(torch.Tensor.to, power(base, exponents), kind)

@@ -26,10 +26,10 @@ from ..._theorems.sums import in_double
 from ..._theorems.undecided import Undecided
 from ...errors import DomainError
 from ..elementwise.arithmetic import add, div, mul, square, sub
+from ..elementwise.conversions import convert
 from ..elementwise.elementary import sqrt
 from ..linear.products import matmul
 from ..reductions.reductions import sum_
-from ..shapes.structural import _convert
 
 _RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "sharp": False, "torch_checks": True}
 _TYPES: Any = torch.return_types
@@ -37,7 +37,7 @@ _TYPES: Any = torch.return_types
 
 def narrowed(x: Box, dtype: torch.dtype) -> Box:
     """Back to the dtype of the arguments, rounded outward if the mode asks."""
-    return _convert(torch.Tensor.to, x, dtype)
+    return convert(torch.Tensor.to, x, dtype)
 
 
 def transposed(x: Box) -> Box:

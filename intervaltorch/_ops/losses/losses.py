@@ -21,7 +21,6 @@ from ..._theorems.families import rule
 from ..._theorems.operands import rounded
 from ...errors import UnsupportedOpError
 from ..elementwise.arithmetic import add, div, mul, sub
-from ..reductions.moments import vector_norm
 from ..reductions.reductions import mean, sum_
 
 _NONE, _MEAN, _SUM = 0, 1, 2  # how ATen numbers the reductions
@@ -55,17 +54,6 @@ def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1
     return _of_distance(
         lambda d, zero, reduction: F.huber_loss(d, zero, reduction=reduction, delta=delta), input, target, reduction
     )
-
-
-@rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True, torch_checks=True)
-def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
-    """The hull: the norms of all differences."""
-    first, second = as_box(x1), as_box(x2)
-    difference = sub(
-        Box(first.lower.unsqueeze(-2), first.upper.unsqueeze(-2)),
-        Box(second.lower.unsqueeze(-3), second.upper.unsqueeze(-3)),
-    )
-    return vector_norm(difference, p, -1)
 
 
 # --- cross entropies of two classes -----------------------------------------------------------------------------------

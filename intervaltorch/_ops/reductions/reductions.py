@@ -21,14 +21,14 @@ from ..._theorems.rectangles import componentwise
 from ..._theorems.sums import above, below, bound_sum, size_of_reduction
 from ...errors import DomainError, UndecidedError
 from ..elementwise.arithmetic import mul
-from ..shapes.structural import _convert
+from ..elementwise.conversions import convert
 
 # --- sums -------------------------------------------------------------------------------------------------------------
 
 
 def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") -> Any:
     """Convert the argument of a reduction to `dtype`. Decided Booleans and integers become a plain tensor."""
-    x = _convert(torch.Tensor.to, input, dtype) if dtype is not None else input
+    x = convert(torch.Tensor.to, input, dtype) if dtype is not None else input
     if not isinstance(x, Box) or x.lower.dtype.is_floating_point:
         return x
     if not anywhere(x.lower != x.upper):

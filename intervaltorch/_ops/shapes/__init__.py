@@ -1,5 +1,5 @@
 """Functions that move, copy or select entries, and functions that read no values."""
 
-from . import indexing, metadata, structural
+from . import indexing, metadata, padding, structural
 
-__all__ = ["indexing", "metadata", "structural"]
+__all__ = ["indexing", "metadata", "padding", "structural"]
