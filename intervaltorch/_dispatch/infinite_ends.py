@@ -121,7 +121,7 @@ def _with_finite_ends(box: Box) -> Box:
     new_low = torch.where(low == -inf, _beyond(high.clamp(max=-far), far), low)
     new_high = torch.where(high == inf, _beyond(low.clamp(min=far), far), high)
     new_low, new_high = torch.where(low == inf, far, new_low), torch.where(high == -inf, -far, new_high)
-    if lower is upper:
+    if box.is_point:
         end = _shifted(lower, new_high)
         return Box(end, end)
     return Box(_shifted(lower, new_low), _shifted(upper, new_high))

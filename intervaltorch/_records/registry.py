@@ -33,6 +33,11 @@ class Box:
         self.lower = lower
         self.upper = upper
 
+    @property
+    def is_point(self) -> bool:
+        """Whether both bounds are one and the same tensor or number; what is equal by its values does not count."""
+        return self.lower is self.upper
+
     def __iter__(self):
         yield self.lower
         yield self.upper

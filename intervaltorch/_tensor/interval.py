@@ -92,7 +92,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         if _compat.jit_tracing():
             raise traced()
         lower, upper = box.lower, box.upper
-        if lower is upper:
+        if box.is_point:
             box = Box(lower, lower.clone())
         elif lower.stride() != upper.stride():
             lower, upper = torch.broadcast_tensors(lower, upper)

@@ -74,7 +74,7 @@ def mul(input: Operand, other: Operand) -> Box:
     if input is other:
         return square(as_box(input))
     x, y = operands(input, other)
-    if x.lower is x.upper and y.lower is not y.upper:
+    if x.is_point and not y.is_point:
         x, y = y, x
     if isinstance(y.lower, Tensor):
         return widened(_product(x, y), signs=lambda: _signs(x, y), of=(x, y))
@@ -90,7 +90,7 @@ def mul(input: Operand, other: Operand) -> Box:
 
 def _product(x: Box, y: Box) -> Box:
     """Computed bounds of x y."""
-    if y.lower is not y.upper:
+    if not y.is_point:
         return with_open_ends(torch.mul, x, y, *corners(torch.mul, x, y))
     at_l, at_u = x.lower * y.lower, x.upper * y.lower
     return with_open_ends(torch.mul, x, y, torch.minimum(at_l, at_u), torch.maximum(at_l, at_u))
@@ -154,7 +154,7 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
         return _floored(_quotient(x, y, rounding_mode="floor"))
     if rounding_mode == "trunc" and not rounding.outward():
         return _quotient(x, y, rounding_mode="trunc")
-    divisor = y.lower if y.lower is y.upper and isinstance(y.lower, (int, float)) else 0
+    divisor = y.lower if y.is_point and isinstance(y.lower, (int, float)) else 0
     if math.frexp(divisor)[0] in (0.5, -0.5) and 2.0**-100 < abs(divisor) < 2.0**100:
         quotient = mul(x, 1 / divisor)
     else:
@@ -170,7 +170,7 @@ def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:
     other end of y and reaches to one infinity. Where y contains 0 otherwise, nothing is known.
     """
     x = as_tensors(x, y)
-    if y.lower is y.upper:
+    if y.is_point:
         if not isinstance(y.lower, Tensor):
             return _by_number(x, y.lower, **kwargs)
         zero = y.lower == 0

@@ -34,7 +34,7 @@ def power(input: Operand, exponent: Operand) -> Box:
     """
     x, p = operands(input, exponent)
     x = as_tensors(x, p)
-    if p.lower is p.upper:
+    if p.is_point:
         if isinstance(p.lower, Tensor) and p.lower.dtype is torch.bool:
             p = as_box(p.lower.to(x.lower.dtype))
         special = None if isinstance(p.lower, Tensor) else {2: square, 0.5: sqrt, -1: reciprocal}.get(p.lower)

@@ -82,7 +82,7 @@ def copysign(input: Operand, other: Operand) -> Box:
     size, y = absolute(as_box(input)), as_box(other)
     dtype = torch.result_type(size.lower, y.lower)
     size = Box(size.lower.to(dtype), size.upper.to(dtype))
-    if y.lower is y.upper:
+    if y.is_point:
         at_l, at_u = torch.copysign(size.lower, y.lower), torch.copysign(size.upper, y.lower)
         return Box(torch.minimum(at_l, at_u), torch.maximum(at_l, at_u))
     positive, negative = y.lower > 0, y.upper < 0
@@ -130,7 +130,7 @@ def rmod(input: Operand, other: Operand) -> Box:
 def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) -> Box:
     """Bounds of x - n y if n, the integer part of x / y, is the same all over the box; else `every` remainder."""
     nothing = (y.lower <= 0) & (y.upper >= 0) | (x.lower.isinf() & (x.lower == x.upper))
-    if y.lower is y.upper:
+    if y.is_point:
         # While n stays, x and its remainder move by the same amount. When n changes, the amounts differ by |y| or more.
         at_l, at_u = function(x.lower, y.lower), function(x.upper, y.lower)
         moved = ((x.upper - at_u) - (x.lower - at_l)).abs()

@@ -147,7 +147,7 @@ def _mixed(product: Product, x: Box, weight: Tensor, bias: Tensor | None, terms:
 
 def _unless_point(x: Box) -> Any:
     """The box, or its bound as a plain tensor if both bounds are one object."""
-    return x.lower if x.lower is x.upper else x
+    return x.lower if x.is_point else x
 
 
 def _dtype(x: Any) -> torch.dtype:
