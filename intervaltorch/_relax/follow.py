@@ -19,6 +19,7 @@ from .._dispatch.calls import write
 from .._records.registry import OPS, Box, Op, Spelling
 from .._tensor.interval import IntervalTensor
 from .._theorems.boxes import intersect
+from .._theorems.corners import corner_lines
 from .._theorems.lines import Curve, lines
 from . import backward
 from .facts import CREATIONS, CURVES, IDENTITIES, PARAMETRIC, VARIES
@@ -423,6 +424,8 @@ def _node(
     if call.kind == "curve":
         curve = _curve(call)
         assert curve is not None
+        if curve.kinks is not None and len(curve.kinks) == 1:
+            return Through(parents[0], *corner_lines(call.by_rule(), curve.kinks[0], boxes[0], output._box))
         return Through(parents[0], *lines(call.by_rule(), curve, boxes[0], output._box))
     values = [box.lower.detach() for box in boxes]
     samples = _samples(call.op, function, parents, values, output.shape)
