@@ -1,4 +1,4 @@
-"""Elementwise functions: arithmetic, powers, elementary functions, activations, steps, comparisons."""
+"""Elementwise functions: arithmetic, powers, elementary functions, activations, steps, comparisons, conversions."""
 
 from . import activations, arithmetic, checks, comparisons, conversions, elementary, powers, steps
 

@@ -1,4 +1,4 @@
-"""Conversions to another dtype or device: outward into fewer digits, of both parts of complex numbers."""
+"""Conversions to another dtype or device. Outward mode rounds outward if digits are lost."""
 
 from __future__ import annotations
 

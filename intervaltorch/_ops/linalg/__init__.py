@@ -1,4 +1,4 @@
-"""Linear algebra with verified bounds: solving, determinants, spectra, covariances, grids of numbers."""
+"""Linear algebra with verified bounds: linear systems, determinants, spectra, covariances, and grids."""
 
 from . import covariance, determinants, grids, solving, spectra
 

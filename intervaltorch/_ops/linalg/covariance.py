@@ -1,8 +1,8 @@
 r"""Covariances and correlations of the rows of a matrix.
 
-The deviations $c_i = x_i - \bar x$ of a row sum to 0, so $\sum_i c_i (y_i - \bar y) = \sum_i c_i (y_i - m)$ for every
-number m: only one of both factors needs a mean, and in it each entry occurs once, as
-$\frac{n-1}{n} x_i - \frac1n \sum_{j \ne i} x_j$.
+The deviations $c_i = x_i - \bar x$ of a row sum to 0. So $\sum_i c_i (y_i - \bar y) = \sum_i c_i (y_i - m)$ for every
+number m, and only one of the two factors needs a mean. In this factor each entry occurs once, as
+$c_i = \frac{n-1}{n} x_i - \frac1n \sum_{j \ne i} x_j$.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _RECORD: dict[str, Any] = {"family": "reduction", "proven": True, "sharp": False
 
 
 def _of_complex_rows(rule: Any) -> Any:
-    """Of rows a + ib: cov(a, a') + cov(b, b') + i (cov(b, a') - cov(a, b')), of the covariances of all a and b."""
+    """Make the rule for complex rows a + ib: cov(a, a') + cov(b, b') + i (cov(b, a') - cov(a, b'))."""
 
     def enclose(input: Box, **options: Any) -> Box:
         rows = [both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, part) for part in parts(input)]
@@ -43,13 +43,14 @@ def _of_complex_rows(rule: Any) -> Any:
 
 
 def _quarters(n: int) -> list[tuple[slice, slice]]:
+    """The indices of the four n x n blocks of a matrix of size 2 n."""
     halves = slice(None, n), slice(n, None)
     return [(i, j) for i in halves for j in halves]
 
 
 @rule("cov", formula=r"\sum_i (x_i - \bar x)(y_i - \bar y) / (n - c)", complex=_of_complex_rows, **_RECORD)
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Box:
-    """Rows occur in both factors, weights that vary also in means; variances are as those of `var`."""
+    """Not the hull: rows occur in both factors, and weights that vary also in means. Variances are as in `var`."""
     x = floating(as_box(input), None, "cov")
     rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
     n = rows.lower.shape[-1]
@@ -57,7 +58,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         if n - correction <= 0:
             raise DomainError(
                 f"cov of {n} observations with correction {correction} divides by {n - correction}",
-                "observe more, or pass correction=0",
+                "pass more observations, or correction=0",
             )
         result = _covariances(rows, n, correction)
     else:
@@ -66,6 +67,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 
 
 def _covariances(x: Box, n: int, correction: int) -> Box:
+    """Covariances without weights of rows with n entries."""
     z = sub(x, _middle(x))
     share = below(z.lower.new_tensor(1 / n), CORRECTLY_ROUNDED)
     product = matmul(_once(z, mean(z, -1, keepdim=True), share), both(torch.t, z))
@@ -76,7 +78,7 @@ def _covariances(x: Box, n: int, correction: int) -> Box:
 
 
 def _cauchy_schwarz(spread: Tensor) -> Box:
-    """No covariance exceeds the product of both deviations; of one that is not bounded nothing is known."""
+    """Bounds from Cauchy-Schwarz: at most the product of both standard deviations; infinite where one is unbounded."""
     known = spread.isfinite()
     finite = torch.where(known, spread, 0.0)
     most = torch.where(known[:, None] & known, above(finite[:, None] * finite, CORRECTLY_ROUNDED), inf)
@@ -84,12 +86,12 @@ def _cauchy_schwarz(spread: Tensor) -> Box:
 
 
 def _middle(x: Box) -> Tensor:
-    """The mean of the midpoints of each row: some number, 0 where it is not finite."""
+    """The mean of the midpoints of each row; 0 where the mean is not finite. Any number would be sound."""
     return (x.lower.mean(-1, keepdim=True) / 2 + x.upper.mean(-1, keepdim=True) / 2).nan_to_num(0.0, 0.0, 0.0)
 
 
 def _once(z: Box, average: Box, share: Tensor) -> Box:
-    """Deviations from a mean in which each entry has at least this share: it occurs in both, and is counted once."""
+    """Deviations from a mean in which each entry has at least this share. The entry is counted once, not twice."""
     own = own_share(z, share)
     return Box(
         below(below(z.lower - average.upper, CORRECTLY_ROUNDED) + own, CORRECTLY_ROUNDED),
@@ -98,12 +100,13 @@ def _once(z: Box, average: Box, share: Tensor) -> Box:
 
 
 def _with_diagonal(x: Box, diagonal: Box) -> Box:
+    """Matrices with another diagonal."""
     own = torch.eye(len(x.lower), dtype=torch.bool, device=x.lower.device)
     return Box(*(torch.where(own, torch.diag(d), end) for d, end in zip(diagonal, x)))
 
 
 def _weighted(x: Box, correction: int, fweights: Any, aweights: Any) -> Box:
-    """Weighted products of deviations from weighted means, from one such mean if the weights are fixed."""
+    """Weighted products of deviations from weighted means. If the weights are fixed, one factor needs a mean."""
     weights = [w for w in (fweights, aweights) if w is not None]
     weight = as_box(weights[0] if len(weights) == 1 else mul(*weights))
     weight = both(lambda w: w.to(x.lower.dtype), weight)
@@ -124,7 +127,7 @@ def _weighted(x: Box, correction: int, fweights: Any, aweights: Any) -> Box:
 
 
 def _by_deviations(_: Any) -> Any:
-    """Of complex rows: the parts of covariances over the deviations, of which none knows the other."""
+    """Make the rule for complex rows: covariances divided by the standard deviations, bounded independently."""
 
     def enclose(input: Box) -> Box:
         covariances = both(torch.atleast_2d, _of_complex_rows(cov)(input, correction=0))
@@ -147,7 +150,10 @@ def _by_deviations(_: Any) -> Any:
 
 @rule("corrcoef", formula=r"\mathrm{cov}(x, y) / (\sigma_x \sigma_y)", complex=_by_deviations, **_RECORD)
 def corrcoef(input: Any) -> Box:
-    """Within [-1, 1], or the whole line if a row may be constant; numerator and denominator share all entries."""
+    """Within [-1, 1], or the whole line if a row may be constant.
+
+    Two bounds are intersected: products of standardised rows, and covariances divided by the standard deviations.
+    """
     x = floating(as_box(input), None, "corrcoef")
     rows = both(lambda t: t.reshape(1, -1) if t.ndim < 2 else t, x)
     n = rows.lower.shape[-1]
@@ -159,7 +165,7 @@ def corrcoef(input: Any) -> Box:
     lower, upper = intersect(products, Box(quotients.lower.nan_to_num(-inf), quotients.upper.nan_to_num(inf)))
     one = torch.ones_like(spread.lower)
     result = _with_diagonal(Box(lower.clamp(-1, 1), upper.clamp(-1, 1)), Box(one, one))
-    # A row that may be constant or infinite may have no correlation, not even with itself.
+    # A row that may be constant or infinite may have no correlation, even with itself.
     known = (spread.lower > 0) & spread.upper.isfinite()
     known = known[:, None] & known
     result = Box(torch.where(known, result.lower, -inf), torch.where(known, result.upper, inf))

@@ -1,11 +1,13 @@
-r"""Determinants: by minors where there are few, else by elimination of a matrix near the identity.
+r"""Determinants: by minors of small matrices, and by elimination of a matrix near the identity.
 
-With R about the inverse of the midpoint, $\det A = \det(RA) / \det R$. Interval elimination of $RA$ needs no exchange
-of rows, and its pivots are as wide as its diagonal, up to second order (Alefeld & Herzberger 1983, *Introduction to
-interval computations*, chapter 15), which is the hull. R itself, a point, is $P^\top L U$ with X and Y about the
-inverses of L and U, triangular: $\det R = \det P \det(X P R Y) / (\prod X_{ii} \prod Y_{ii})$ exactly, by elimination
-again.
-Hadamard's inequality, that the product of the lengths of the rows is at least the determinant, holds for every box.
+Let R be an approximate inverse of the midpoint. Then $\det A = \det(RA) / \det R$. Interval elimination of $RA$ needs
+no exchange of rows. Its pivots are as wide as its diagonal up to second order (Alefeld & Herzberger 1983, *Introduction
+to interval computations*, chapter 15). To first order their product is the hull.
+
+R is a matrix without radius, $P^\top L U$. Let X and Y be approximate inverses of L and U, both triangular. Then
+$\det R = \det P \det(X P R Y) / (\prod X_{ii} \prod Y_{ii})$ exactly, and elimination bounds $\det(X P R Y)$.
+
+Hadamard's inequality holds for every box: the product of the lengths of the rows is at least $|\det A|$.
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ _FEW = 4
 
 @rule("det", torch.linalg.det, formula=r"\det A", **_RECORD)
 def det(input: Box) -> Box:
-    """The hull of 2 x 2 matrices; for others close to it where the box is narrow, and always finite."""
+    """The hull for 2 x 2 matrices. Larger ones get a finite bound, close to the hull if the box is narrow."""
     return narrowed(_determinant(in_double(as_box(input))), input.lower.dtype)
 
 
 def _determinant(a: Box) -> Box:
-    """The intersection of all that is known; float64."""
+    """The intersection of all bounds of the determinant, in float64."""
     n = a.lower.shape[-1]
     if n <= 1:
         return both(torch.linalg.det, a)
@@ -57,7 +59,7 @@ def _determinant(a: Box) -> Box:
 
 
 def _meet(x: Box, y: Box) -> Box:
-    """What two boxes of one value share; what lies between, if in nearest mode they miss each other by rounding."""
+    """The intersection of two boxes of one value. In nearest mode rounding may part them; then the gap between them."""
     both_in = intersect(x, y)
     return Box(torch.minimum(*both_in), torch.maximum(*both_in))
 
@@ -83,9 +85,9 @@ def _by_minors(a: Box) -> Box:
 
 
 def _factors(a: Box) -> Box:
-    """Numbers whose product is the determinant: `(*batch, n)`; infinite if elimination meets a pivot around 0.
+    """Numbers whose product is the determinant, `(*batch, n)`; infinite if elimination meets a pivot around 0.
 
-    Where autograd records, such matrices are replaced by the identity: infinite factors are constants.
+    Where autograd records, the identity replaces such matrices, so that infinite factors are constants.
     """
     if not (torch.is_grad_enabled() and (a.lower.requires_grad or a.upper.requires_grad)):
         return _eliminated(a)
@@ -98,6 +100,7 @@ def _factors(a: Box) -> Box:
 
 
 def _eliminated(a: Box) -> Box:
+    """As `_factors`, without regard to autograd."""
     inverse, _ = torch.linalg.inv_ex(torch.lerp(a.lower, a.upper, 0.5))
     if not bool(inverse.isfinite().all()):
         return _unknown(a)
@@ -105,7 +108,7 @@ def _eliminated(a: Box) -> Box:
 
 
 def _factors_of_point(matrix: Tensor) -> Box:
-    """The same of a matrix that does not vary."""
+    """Numbers whose product is the determinant of a matrix without radius, `(*batch, n)`."""
     packed, pivots, _ = torch.linalg.lu_factor_ex(matrix)
     permutation, lower, upper = torch.lu_unpack(packed, pivots)
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device).expand_as(matrix)
@@ -113,7 +116,7 @@ def _factors_of_point(matrix: Tensor) -> Box:
     right = torch.linalg.solve_triangular(upper, identity, upper=True).triu()
     if not bool(left.isfinite().all() and right.isfinite().all()):
         return _unknown(as_box(matrix))
-    # Exchanges rows, exactly: each sum has one term that is not zero.
+    # This exchanges rows. The product is exact, since each sum has one term that is not zero.
     rows = as_box(permutation.transpose(-2, -1) @ matrix)
     scales = mul(as_box(left.diagonal(dim1=-2, dim2=-1)), right.diagonal(dim1=-2, dim2=-1))
     factors = div(_pivots(matmul(matmul(left, rows), right)), scales)
@@ -122,6 +125,7 @@ def _factors_of_point(matrix: Tensor) -> Box:
 
 
 def _unknown(a: Box) -> Box:
+    """Factors of which nothing is known."""
     line = torch.full_like(a.upper[..., 0], inf)
     return Box(-line, line)
 
@@ -145,11 +149,12 @@ def _pivots(c: Box) -> Box:
 
 @rule("slogdet", torch.linalg.slogdet, formula=r"(\operatorname{sgn} \det A, \log |\det A|)", **_RECORD)
 def slogdet(A: Box) -> Any:
-    """The sign is a point where the determinant keeps it; the logarithm is that of the factors of the determinant."""
+    """The sign is a point where the determinant does not contain 0. The logarithm is the sum over the factors."""
     return _TYPES.linalg_slogdet(_signed_log(A))
 
 
 def _signed_log(a: Box) -> tuple[Box, Box]:
+    """The sign of the determinant and the logarithm of its absolute value."""
     wide = in_double(as_box(a))
     value = _determinant(wide)
     size = _log_of_size(value)
@@ -160,7 +165,7 @@ def _signed_log(a: Box) -> tuple[Box, Box]:
 
 
 def _log_of_size(x: Box) -> Box:
-    """The logarithm of |x|; that of 0 is a constant for autograd."""
+    """The logarithm of |x|. Its value -inf at 0 is a constant for autograd."""
     size = absolute(x)
     zero = Box(size.lower == 0, size.upper == 0)
     logs = log(both(lambda t, at: torch.where(at, 1.0, t), size, zero))
@@ -168,30 +173,30 @@ def _log_of_size(x: Box) -> Box:
 
 
 def _certain(size: Box, value: Box) -> Box:
-    """Forget a logarithm whose argument underflowed to zero or overflowed."""
+    """Replace a logarithm whose argument underflowed to zero or overflowed by the whole line."""
     finite = value.lower.isfinite() & value.upper.isfinite() & ((value.lower != 0) | (value.upper != 0))
     return Box(torch.where(finite, size.lower, -inf), torch.where(finite, size.upper, inf))
 
 
 @rule("logdet", formula=r"\log \det A", **_RECORD)
 def logdet(input: Box) -> Box:
-    """As `slogdet`, of matrices whose determinant is positive.
+    """The logarithm from `slogdet`, for matrices whose determinant is not negative.
 
     Raises:
-        DomainError: if a determinant may be negative, whose logarithm is NaN.
+        DomainError: if a determinant may be negative, since its logarithm is NaN.
     """
     sign, size = _signed_log(input)
     if bool((sign.lower < 0).any()):
         raise DomainError(
-            "the box contains a matrix with negative determinant, or one cannot be excluded",
+            "logdet: the box contains a matrix with a negative determinant, or this cannot be excluded",
             f"called with matrices of shape {tuple(input.lower.shape)}",
-            "torch.linalg.slogdet gives sign and logarithm",
+            "call torch.linalg.slogdet, which gives the sign and the logarithm",
         )
     return size
 
 
 def _factorisation(a: Tensor) -> tuple[Undecided, Undecided]:
-    """What the kernels return beside their result, which nobody reads."""
+    """The factorisation that the kernels return beside their result. It is undecided, and nobody reads it."""
     pivots = torch.zeros(a.shape[:-1], dtype=torch.int32, device=a.device)
     return Undecided(a, "a factorisation"), Undecided(pivots, "a factorisation")
 

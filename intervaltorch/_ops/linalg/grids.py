@@ -1,4 +1,4 @@
-"""Quadratures and tables of powers, where taking the function apart would read an entry twice."""
+"""Powers, quadrature and grids of numbers. Composed rules would read some entries twice."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ _RECORD: dict[str, Any] = {"family": "linear algebra", "proven": True, "torch_ch
 
 
 def _powers(x: Box, exponents: range) -> Box:
+    """Powers of each entry, along a new last dimension."""
     columns = [power(x, k) if k else as_box(torch.ones_like(x.lower)) for k in exponents]
     return Box(torch.stack([c.lower for c in columns], -1), torch.stack([c.upper for c in columns], -1))
 
@@ -42,10 +43,10 @@ def linalg_vander(x: Box, *, N: int | None = None) -> Box:
 
 @rule("trapezoid", "trapz", formula=r"\sum_i (x_{i+1} - x_i) (y_i + y_{i+1}) / 2", **{**_RECORD, "sharp": False})
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Box:
-    r"""The hull if places x or values y are fixed; else their entries occur twice.
+    r"""The hull if the places x or the values y are fixed; otherwise their entries occur twice.
 
-    $\sum_i w_i y_i$, with half the sum of both neighbouring steps for $w_i$; of places that vary also
-    $\sum_i x_i (y_{i-1} - y_{i+1}) / 2$, where $y_{-1} = -y_0$ and $y_n = -y_{n-1}$.
+    The sum is $\sum_i w_i y_i$, where $w_i$ is half the sum of the two neighbouring steps. If the places vary, it is
+    also bounded as $\sum_i x_i (y_{i-1} - y_{i+1}) / 2$, where $y_{-1} = -y_0$ and $y_n = -y_{n-1}$.
     """
     if isinstance(x, Box):
         steps = mul(_steps(x, dim if x.lower.ndim > 1 else -1), 0.5)
@@ -76,10 +77,13 @@ def _by_places(y: Box, x: Box, dim: int) -> Box:
 
 
 def _steps(x: Box, dim: int) -> Box:
+    """Differences of neighbouring places."""
     return sub(_part(x, dim, 1, None), _part(x, dim, 0, -1))
 
 
 def _part(x: Any, dim: int, start: int, stop: int | None) -> Box:
+    """All entries along a dimension but the first (start 1) or the last (start 0)."""
+
     def cut(t: Tensor) -> Tensor:
         return t.narrow(dim, start, t.shape[dim] - 1)
 
@@ -87,7 +91,7 @@ def _part(x: Any, dim: int, start: int, stop: int | None) -> Box:
 
 
 def _spread(steps: Box, y: Any, dim: int) -> Box:
-    """Steps along the dimension of `y` that they belong to."""
+    """Shape steps for broadcasting along a dimension of `y`."""
     count = as_box(y).lower.ndim
     if steps.lower.ndim > 1:
         return steps
@@ -95,6 +99,8 @@ def _spread(steps: Box, y: Any, dim: int) -> Box:
 
 
 def _padded(x: Box, dim: int, before: int, after: int) -> Box:
+    """Zeros before and after the entries along a dimension."""
+
     def pad(t: Tensor) -> Tensor:
         zero = torch.zeros_like(t.narrow(dim, 0, 1) if t.shape[dim] else t.sum(dim, keepdim=True))
         return torch.cat([zero] * before + [t] + [zero] * after, dim)
@@ -107,23 +113,24 @@ def _padded(x: Box, dim: int, before: int, after: int) -> Box:
 
 @rule(torch.linspace, torch.ops.aten.linspace, formula=r"a + (b - a) i / (n - 1)", **_RECORD)
 def linspace(start: Any, end: Any, steps: int, *, dtype: torch.dtype | None = None, **options: Any) -> Box:
-    """The hull: a mean of both ends, with whole numbers for weights."""
+    """The hull: a mean of both ends, whose weights are integers."""
     a, b = (as_box(x) for x in (start, end))
     like = a.lower if isinstance(a.lower, Tensor) else b.lower
-    # Float64 holds the weights, and numbers of every dtype.
+    # Float64 holds the weights and the numbers of every dtype exactly.
     weights = torch.arange(steps, dtype=torch.float64, device=like.device)
     a, b = (Box(*(torch.as_tensor(x, device=like.device).double() for x in end)) for end in (a, b))
     if steps == 1:
         result = both(lambda t: t.reshape(1), a)
     else:
         result = div(add(mul(a, weights.flip(0)), mul(b, weights)), steps - 1)
-        # The first and the last are the ends themselves.
+        # The first and the last entry are the ends themselves.
         result = Box(*(_with_ends(t, x, y, steps) for t, x, y in zip(result, a, b, strict=True)))
     kind = torch.get_default_dtype() if dtype is None else dtype
     return convert(torch.Tensor.to, result, kind)
 
 
 def _with_ends(t: Tensor, first: Tensor, last: Tensor, steps: int) -> Tensor:
+    """Exchange the first and the last entry."""
     return torch.cat([first.reshape(1), t[1:-1], last.reshape(1)]) if steps > 1 else t
 
 

@@ -1,14 +1,17 @@
 r"""Linear systems and inverses, enclosed with a proof that no matrix of the box is singular.
 
-With R about the inverse of the midpoint, every $Ax = b$ of the box also solves $Cx = d$ with $C = RA$ near the identity
-and $d = Rb$ (Rump 2010, *Verification methods: rigorous results using floating-point arithmetic*, section 10.5). Let
-$\Delta \ge |C - I|$. If some $v > 0$ has $w = v - \Delta v > 0$, the spectral radius of $\Delta$ is below 1 (Collatz),
-so C, R and A are regular, and $|x| \le u$ for every u with $u - \Delta u \ge |d|$ (Neumaier 1990, *Interval methods for
-systems of equations*, section 3.7): u is computed without care and completed by $t v$, where $t w$ covers what is
-missing. One step $x_i \in (d_i - \sum_{j \ne i} C_{ij} u_j [-1, 1]) / C_{ii}$ then gives the hull up to terms of second
-order in the radius.
+Let R be an approximate inverse of the midpoint. A solution of $Ax = b$ also solves $Cx = d$, where $C = RA$ is near the
+identity and $d = Rb$ (Rump 2010, *Verification methods: rigorous results using floating-point arithmetic*,
+section 10.5). Let $\Delta \ge |C - I|$.
 
-All of it is computed in float64, whose roundings the rules for products account for.
+- If $w = v - \Delta v > 0$ for some $v > 0$, the spectral radius of $\Delta$ is below 1 (Collatz). So C, R and A are
+  regular.
+- Then $|x| \le u$ for every u with $u - \Delta u \ge |d|$ (Neumaier 1990, *Interval methods for systems of equations*,
+  section 3.7). An approximate u is computed, and $t v$ is added, where t is so large that $t w$ covers the defect.
+- One step $x_i \in (d_i - \sum_{j \ne i} C_{ij} u_j [-1, 1]) / C_{ii}$ gives the hull up to terms of second order in
+  the radius.
+
+All this is computed in float64. The rules for products account for its rounding.
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ _TYPES: Any = torch.return_types
 
 
 def narrowed(x: Box, dtype: torch.dtype) -> Box:
-    """Back to the dtype of the arguments, rounded outward if the mode asks."""
+    """Convert a result to the dtype of the arguments, rounded outward if the mode asks."""
     return convert(torch.Tensor.to, x, dtype)
 
 
@@ -46,11 +49,12 @@ def transposed(x: Box) -> Box:
 
 
 def _unproven(a: Box) -> DomainError:
+    """The error for matrices that are not proven to be regular."""
     radius = float((a.upper - a.lower).max()) / 2
     return DomainError(
-        "the box contains a singular matrix, or one cannot be excluded",
+        "the box contains a singular matrix, or this cannot be excluded",
         f"called with matrices of shape {tuple(a.lower.shape)} and radii up to {radius:.3g}",
-        "narrow the box: bisect it, or bound the product with the inverse at fewer uncertain entries",
+        "narrow the box: bisect it, or let fewer entries vary",
     )
 
 
@@ -58,7 +62,7 @@ def _unproven(a: Box) -> DomainError:
 
 
 def solved(a: Box, b: Box | None) -> Box:
-    """Enclose the solutions of `a x = b`, or the inverses of `a` if there is no right-hand side; all in float64.
+    """Enclose the solutions of `a x = b`, or the inverses of `a` if `b` is None. All in float64.
 
     Raises:
         DomainError: if the box contains a singular matrix, or this cannot be excluded.
@@ -78,7 +82,11 @@ def solved(a: Box, b: Box | None) -> Box:
 
 
 def _largest(a: Box, delta: Tensor, identity: Tensor, right: Tensor) -> Tensor:
-    """A tensor u with u - delta u >= right, so that it bounds every solution; this proves regularity."""
+    """A tensor u with u - delta u >= right, which bounds every |x|. To find it is to prove regularity.
+
+    Raises:
+        DomainError: if there is no proof.
+    """
     system = identity - delta
     size, info = torch.linalg.solve_ex(system, right)
     with torch.no_grad():
@@ -97,24 +105,25 @@ def _largest(a: Box, delta: Tensor, identity: Tensor, right: Tensor) -> Tensor:
 
 @rule(torch.inverse, torch.linalg.inv, torch.Tensor.inverse, torch.ops.aten.inverse, formula=r"A^{-1}", **_RECORD)
 def inv(A: Box) -> Box:
-    """The hull up to second order in the radius; refused where regularity cannot be shown."""
+    """The hull up to second order in the radius. Refused if the box is not proven to be regular."""
     return narrowed(solved(in_double(as_box(A)), None), A.lower.dtype)
 
 
 @rule(torch.linalg.inv_ex, torch.ops.aten.linalg_inv_ex, formula=r"A^{-1}", **_RECORD)
 def inv_ex(A: Box, *, check_errors: bool = False) -> Any:
-    """As `inv`; the error code is that of a regular matrix."""
+    """As `inv`, with the error code 0 of a regular matrix."""
     result = inv(A)
     return _pair(_TYPES.linalg_inv_ex, result, A)
 
 
 def _pair(kind: Any, result: Box, a: Box) -> Any:
+    """A result with error codes 0, in the named tuple that torch returns."""
     return kind((result, torch.zeros(a.lower.shape[:-2], dtype=torch.int32, device=a.lower.device)))
 
 
 @rule(torch.linalg.solve, formula=r"A^{-1} B", **_RECORD)
 def solve(A: Any, B: Any, *, left: bool = True) -> Box:
-    """The hull up to second order in the radius; refused where regularity cannot be shown."""
+    """The hull up to second order in the radius. Refused if the box is not proven to be regular."""
     a, b = as_box(A), as_box(B)
     vector = b.lower.ndim == 1 or (a.lower.ndim - 1 == b.lower.ndim and b.lower.shape == a.lower.shape[:-1])
     right = both(lambda t: t.unsqueeze(-1), b) if vector else b
@@ -128,13 +137,13 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Box:
 
 @rule(torch.linalg.solve_ex, formula=r"A^{-1} B", **_RECORD)
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
-    """As `solve`; the error code is that of a regular matrix."""
+    """As `solve`, with the error code 0 of a regular matrix."""
     return _pair(_TYPES.linalg_solve_ex, solve(A, B, left=left), as_box(A))
 
 
 @rule(torch.ops.aten._linalg_solve_ex, formula=r"A^{-1} B", **_RECORD)
 def solve_kernel(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
-    """As `solve`; the factors, which nobody reads, are undecided."""
+    """As `solve`, with a factorisation that is undecided; nobody reads it."""
     a = as_box(A).lower
     pivots = torch.zeros(a.shape[:-1], dtype=torch.int32, device=a.device)
     result, info = solve_ex(A, B, left=left)
@@ -146,11 +155,12 @@ def solve_kernel(A: Any, B: Any, *, left: bool = True, check_errors: bool = Fals
 
 @rule(torch.linalg.solve_triangular, torch.ops.aten.linalg_solve_triangular, formula=r"T^{-1} B", **_RECORD)
 def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Box:
-    """As `solve`, of one triangle; regular wherever no interval of the diagonal contains 0."""
+    """As `solve`, for one triangle. It is regular if no interval on its diagonal contains 0."""
     return solve(_triangle(as_box(A), upper, unitriangular), B, left=left)
 
 
 def _triangle(a: Box, upper: bool, unit: bool = False) -> Box:
+    """One triangle of a matrix, with ones on its diagonal if `unit`."""
     cut = torch.triu if upper else torch.tril
     if not unit:
         return both(cut, a)
@@ -162,7 +172,7 @@ def _triangle(a: Box, upper: bool, unit: bool = False) -> Box:
 def triangular_solve(
     input: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Any:  # fmt: skip
-    """As `solve_triangular`, with the matrix that was read."""
+    """As `solve_triangular`, together with a copy of the matrix."""
     triangle = _triangle(as_box(A), upper, unitriangular)
     copy = both(torch.clone, A) if isinstance(A, Box) else A
     result = solve(transposed(triangle) if transpose else triangle, input)
@@ -171,7 +181,7 @@ def triangular_solve(
 
 @rule("cholesky_solve", formula=r"(L L^\top)^{-1} B", **_RECORD)
 def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Box:
-    """Two triangular systems, one after the other, in both of which the factor occurs."""
+    """Two triangular systems, one after the other. The factor occurs in both, so this is not the hull."""
     factor = _triangle(as_box(input2), upper)
     first, second = (transposed(factor), factor) if upper else (factor, transposed(factor))
     return solve(second, solve(first, input))
@@ -179,7 +189,7 @@ def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Box:
 
 @rule("cholesky_inverse", formula=r"(L L^\top)^{-1}", **_RECORD)
 def cholesky_inverse(input: Box, upper: bool = False) -> Box:
-    """Two triangular systems, one after the other, in both of which the factor occurs."""
+    """As `cholesky_solve`, for the identity."""
     n = input.lower.shape[-1]
     identity = torch.eye(n, dtype=input.lower.dtype, device=input.lower.device).expand(input.lower.shape)
     return cholesky_solve(identity, input, upper)
@@ -190,7 +200,7 @@ def cholesky_inverse(input: Box, upper: bool = False) -> Box:
 
 @rule("cholesky", torch.linalg.cholesky, formula=r"L : L L^\top = A", **_RECORD)
 def cholesky(input: Box, *, upper: bool = False) -> Box:
-    """Column by column in interval arithmetic: sound, and wider than the hull where many products are subtracted.
+    """Column by column in interval arithmetic. Wider than the hull where many products are subtracted.
 
     Raises:
         DomainError: if a matrix of the box is not positive definite, or this cannot be excluded.
@@ -209,7 +219,7 @@ def cholesky(input: Box, *, upper: bool = False) -> Box:
         if not bool((pivot.lower > 0).all()):
             least = float(pivot.lower.min())
             raise DomainError(
-                "the box contains a matrix that is not positive definite, or one cannot be excluded",
+                "the box contains a matrix that is not positive definite, or this cannot be excluded",
                 f"called with matrices of shape {tuple(a.lower.shape)}; pivot {j} may be {least:.3g}",
                 "narrow the box, or add a multiple of the identity",
             )
@@ -223,5 +233,5 @@ def cholesky(input: Box, *, upper: bool = False) -> Box:
 
 @rule(torch.linalg.cholesky_ex, torch.ops.aten.linalg_cholesky_ex, formula=r"L : L L^\top = A", **_RECORD)
 def cholesky_ex(input: Box, *, upper: bool = False, check_errors: bool = False) -> Any:
-    """As `cholesky`; the error code is that of a positive definite matrix."""
+    """As `cholesky`, with the error code 0 of a positive definite matrix."""
     return _pair(_TYPES.linalg_cholesky_ex, cholesky(input, upper=upper), input)

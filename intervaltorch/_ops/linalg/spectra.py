@@ -1,15 +1,18 @@
 r"""Eigenvalues of symmetric matrices, singular values, and the exponential of a matrix.
 
-Weyl: $|\lambda_i(A) - \lambda_i(A_c)| \le \|A - A_c\|_2$ for symmetric matrices. What the solver computed for $A_c$,
-V and D, is checked after the fact: with $\|V^\top V - I\| \le \gamma < 1$ the polar factor $U = V H^{-1}$ of V is
-orthogonal and $\|H - I\| \le \gamma$, so $U D U^\top$ has exactly the eigenvalues D and differs from $A_c$ by at most
+*Eigenvalues.* By Weyl, $|\lambda_i(A) - \lambda_i(A_c)| \le \|A - A_c\|_2$ for symmetric matrices. The solver computes
+V and D for $A_c$, and its error is bounded afterwards. Let $\|V^\top V - I\| \le \gamma < 1$. Then the polar factor
+$U = V H^{-1}$ of V is orthogonal and $\|H - I\| \le \gamma$. So $U D U^\top$ has exactly the eigenvalues D, and it
+differs from $A_c$ by at most
 
 $$\|A_c U - U D\| \le (\|A_c V - V D\| + 2 \gamma \|D\|) / (1 - \gamma) .$$
 
-The radius matrix is symmetric and non-negative, so its norm is its largest eigenvalue (Perron). Singular values are
-eigenvalues of $\begin{pmatrix} 0 & A \\ A^\top & 0 \end{pmatrix}$.
+The radius matrix is symmetric and non-negative, so its norm is its largest eigenvalue (Perron).
 
-For the exponential, every term of the series obeys $|A^k - A_c^k| \le (|A_c| + R)^k - |A_c|^k$, and so does their sum.
+*Singular values* are eigenvalues of $\begin{pmatrix} 0 & A \\ A^\top & 0 \end{pmatrix}$.
+
+*The exponential.* Every term of the series obeys $|A^k - A_c^k| \le (|A_c| + R)^k - |A_c|^k$. So the sums obey the same
+inequality.
 """
 
 from __future__ import annotations
@@ -46,7 +49,7 @@ def _symmetric(a: Box, upper: bool) -> Box:
 
 
 def _eigenvalues(a: Box) -> Box:
-    """Enclose the eigenvalues of symmetric matrices, in increasing order; float64."""
+    """Enclose the eigenvalues of symmetric matrices in increasing order, in float64."""
     if a.lower.numel() == 0:
         return both(torch.linalg.eigvalsh, a)
     middle = torch.lerp(a.lower, a.upper, 0.5).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
@@ -58,7 +61,7 @@ def _eigenvalues(a: Box) -> Box:
 
 
 def _computed(matrix: Tensor) -> Box:
-    """Enclose the eigenvalues of symmetric matrices that are points: torch's, outward with what a check leaves open."""
+    """Enclose the eigenvalues of symmetric matrices without radius: torch's values, outward with their error bound."""
     known = matrix.isfinite().all(-1, keepdim=True).all(-2)
     values = torch.linalg.eigvalsh(torch.where(known.unsqueeze(-1), matrix, 0.0))
     lower, upper = (torch.where(known, values, end) for end in (-math.inf, math.inf))
@@ -70,33 +73,33 @@ def _computed(matrix: Tensor) -> Box:
 
 @torch.no_grad()
 def _error(matrix: Tensor, values: Tensor) -> Tensor:
-    """An upper bound of how far sorted computed eigenvalues may be from the exact ones: `(*batch, 1)`."""
+    """An upper bound of the error of sorted computed eigenvalues, `(*batch, 1)`; see the top of this file."""
     computed, vectors = torch.linalg.eigh(matrix)
     identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
     gamma = _frobenius(sub(matmul(transposed(as_box(vectors)), vectors), identity))
     residual = _frobenius(sub(matmul(as_box(matrix), vectors), mul(as_box(vectors), computed.unsqueeze(-2))))
     largest = computed.abs().amax(-1, keepdim=True)
     error = div(add(residual, mul(mul(gamma, 2.0), largest)), sub(1.0, gamma)).upper
-    # The values in the graph come from another algorithm than those with vectors.
+    # `values`, which autograd differentiates, come from another algorithm than the values with vectors.
     apart = torch.maximum(sub(as_box(values), computed).upper, sub(as_box(computed), values).upper)
     error = add(as_box(error), apart.amax(-1, keepdim=True)).upper
     return torch.where(gamma.upper < 1, error, math.inf)
 
 
 def _frobenius(x: Box) -> Box:
-    """The Frobenius norm, which is at least the spectral one: `(*batch, 1)`."""
+    """The Frobenius norm, which is at least the spectral norm, `(*batch, 1)`."""
     return both(lambda t: t.unsqueeze(-1), vector_norm(x, 2, (-2, -1)))
 
 
 @rule(torch.linalg.eigvalsh, formula=r"\lambda_i(A)", **_RECORD)
 def eigvalsh(A: Box, UPLO: str = "L") -> Box:
-    """Weyl's bound, twice the norm of the radius wide: the hull where all entries vary alike."""
+    """Weyl's bound, whose width is twice the norm of the radius. The hull if the radius is a multiple of I."""
     return narrowed(_eigenvalues(_symmetric(in_double(as_box(A)), UPLO.upper() == "U")), A.lower.dtype)
 
 
 @rule(torch.ops.aten._linalg_eigh, formula=r"\lambda_i(A)", **_RECORD)
 def eigh_kernel(A: Box, UPLO: str = "L", compute_v: bool = True) -> Any:
-    """As `eigvalsh`; the vectors are not unique, and so undecided."""
+    """As `eigvalsh`. The vectors are undecided, because they are not unique."""
     return eigvalsh(A, UPLO), Undecided(A.lower if compute_v else A.lower.new_empty(0), "a basis of eigenvectors")
 
 
@@ -105,7 +108,7 @@ def eigh_kernel(A: Box, UPLO: str = "L", compute_v: bool = True) -> Any:
 
 @rule(torch.linalg.svdvals, formula=r"\sigma_i(A)", **_RECORD)
 def svdvals(A: Box, *, driver: str | None = None) -> Box:
-    """Weyl's bound, twice the norm of the radius wide or less."""
+    """Weyl's bound, whose width is at most twice the norm of the radius."""
     a = in_double(as_box(A))
     m, n = a.lower.shape[-2:]
     corner = a.lower.new_zeros(*a.lower.shape[:-2], m, m), a.lower.new_zeros(*a.lower.shape[:-2], n, n)
@@ -119,7 +122,7 @@ def svdvals(A: Box, *, driver: str | None = None) -> Box:
 
 @rule(torch.ops.aten._linalg_svd, formula=r"\sigma_i(A)", **_RECORD)
 def svd_kernel(A: Box, full_matrices: bool = False, compute_uv: bool = True, *, driver: str | None = None) -> Any:
-    """As `svdvals`; the vectors are not unique, and so undecided."""
+    """As `svdvals`. The vectors are undecided, because they are not unique."""
     m, n = A.lower.shape[-2:]
     widths = (m, n) if full_matrices else (min(m, n),) * 2
     shapes = ((m, widths[0]), (widths[1], n)) if compute_uv else ((0,), (0,))
@@ -131,7 +134,7 @@ def svd_kernel(A: Box, full_matrices: bool = False, compute_uv: bool = True, *, 
 
 @rule("svd", formula=r"\sigma_i(A)", **_RECORD)
 def svd(input: Box, some: bool = True, compute_uv: bool = True) -> Any:
-    """As `torch.linalg.svd`, with the right vectors in columns; those that are not asked for are zeros."""
+    """As `torch.linalg.svd`, with the right vectors in columns. Without `compute_uv` the vectors are zeros."""
     if not compute_uv:
         like = torch.svd(input.lower.detach(), some, compute_uv=False)
         return torch.return_types.svd((like.U, svdvals(input), like.V))
@@ -145,9 +148,10 @@ def svd(input: Box, some: bool = True, compute_uv: bool = True) -> Any:
 
 @rule("matrix_exp", torch.linalg.matrix_exp, torch.ops.aten.linalg_matrix_exp, formula=r"e^A", **_RECORD)
 def matrix_exp(input: Box) -> Box:
-    r"""The value at the midpoint, and what the radius adds to the exponential of absolute values, signs lost.
+    r"""The exponential of the midpoint, widened by $e^{|A_c| + R} - e^{|A_c|}$; see the top of this file.
 
-    First the diagonal is shifted to begin at 0, as $e^A = e^\mu e^{A - \mu}$: the hull if A is non-negative elsewhere.
+    First the diagonal is shifted so that its least lower end is 0, by $e^A = e^\mu e^{A - \mu}$. If all entries off the
+    diagonal are non-negative, the upper bound is that of the hull. The lower bound is not.
     """
     a = in_double(as_box(input))
     if a.lower.numel() == 0:
@@ -164,10 +168,11 @@ def matrix_exp(input: Box) -> Box:
 
 
 _DEGREE = 18
+"""The degree of the Taylor sum of the exponential."""
 
 
 def _exponential(a: Tensor) -> Box:
-    r"""Enclose the exponential of a matrix: torch's value, or outward a Taylor sum of a fraction, squared back.
+    r"""Enclose the exponential of a matrix: torch's value, or outward a Taylor sum of $A / 2^s$, squared s times.
 
     With $\|A / 2^s\| \le 1/2$ the terms beyond degree 18 add up to less than $2 \cdot 2^{-19} / 19!$.
     """
@@ -183,7 +188,7 @@ def _exponential(a: Tensor) -> Box:
         fraction = mul(as_box(a.detach()), 2.0**-squarings)
         identity = torch.eye(a.shape[-1], dtype=a.dtype, device=a.device)
         total = as_box(identity.expand_as(a))
-        for k in range(_DEGREE, 0, -1):  # Horner
+        for k in range(_DEGREE, 0, -1):  # Horner's scheme
             total = add(div(matmul(fraction, total), k), identity)
         rest = 2.0 * 2.0 ** -(_DEGREE + 1) / math.factorial(_DEGREE + 1) * (1 + 1e-10)
         total = add(total, Box(*(torch.full_like(value, end) for end in (-rest, rest))))

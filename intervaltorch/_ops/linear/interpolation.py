@@ -1,7 +1,7 @@
 r"""Resizing and sampling of images.
 
-Resizing takes means with weights that depend on the geometry alone. For nearest and linear
-modes the weights are non-negative, so both bounds are resized alike. For the bicubic mode they have both signs, and
+Resizing takes means with weights that depend on the geometry alone. For nearest and linear modes the weights are
+non-negative, so both bounds are resized alike. For the bicubic mode they have both signs, and
 $W x \ge W^+ l + W^- u$.
 
 *Rounding.* Torch computes the weights with rounding errors. Let u be the unit roundoff and n the size of the image. A

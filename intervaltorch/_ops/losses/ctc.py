@@ -1,9 +1,9 @@
 r"""Connectionist temporal classification: the likelihood of a label sequence, summed over its alignments.
 
-The loss is $-\log \sum_\pi \prod_t p_{t, \pi_t}$ (Graves et al. 2006, *Connectionist temporal classification*, eq. 3),
-so it decreases in every log-probability. The forward recursion (eqs. 5-7) is a chain of increasing functions: running
-it on both ends is the hull, and gradients are those of this sum; torch's own kernel gives others, which are right only
-behind a log_softmax.
+The loss is $-\log \sum_\pi \prod_t p_{t, \pi_t}$ (Graves et al. 2006, *Connectionist temporal classification*, eq. 3).
+It decreases in every log-probability. The forward recursion (eqs. 5-7) is a chain of increasing functions, so its
+values at both ends give the hull. Gradients are those of the sum. torch's own kernel gives other gradients, which are
+right only after a log_softmax.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def ctc_loss(
     log_probs: Box, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int = 0, reduction: int = 0,
     zero_infinity: bool = False,
 ) -> Box:  # fmt: skip
-    """The hull, if log-probabilities vary by themselves; with `zero_infinity` a loss that may be infinite may be 0."""
+    """The hull if log-probabilities are independent. With `zero_infinity`, 0 counts for a loss that may be infinite."""
     torch.ctc_loss(
         log_probs.lower.detach(), targets, input_lengths, target_lengths, blank, 0, False
     )  # checks arguments
@@ -74,7 +74,7 @@ def _likelihood(x: Box, labels: Tensor, times: Tensor, lengths: Tensor, blank: i
         moves = both(lambda a: torch.stack([a, _shifted(a, 1), torch.where(skips, _shifted(a, 2), -inf)], -1), alpha)
         reached = _log_sum(moves)
         after = add(reached, _emitted(x, time, labels))
-        # No alignment leads there: this is exact, and widening must not make it a tiny probability.
+        # No alignment leads there. The value -inf is exact, and widening must not turn it into a tiny probability.
         after = both(lambda t: t.masked_fill(reached.upper == -inf, -inf), after)  # noqa: B023
         runs = (time < times)[:, None]
         alpha = Box(*(torch.where(runs, new, old) for new, old in zip(after, alpha, strict=True)))
@@ -84,17 +84,19 @@ def _likelihood(x: Box, labels: Tensor, times: Tensor, lengths: Tensor, blank: i
 
 
 def _emitted(x: Box, time: int, labels: Tensor) -> Box:
+    """The log-probabilities of the labels at one time."""
     return both(lambda t: t[time].gather(1, labels), x)
 
 
 def _shifted(alpha: Tensor, places: int) -> Tensor:
+    """Entries moved to later places, with -inf before them."""
     return F.pad(alpha, (places, 0), value=-inf)[:, : alpha.shape[1]]
 
 
 def _log_sum(x: Box) -> Box:
     """`logsumexp` over the last dimension, without the undefined derivative where all terms are -inf.
 
-    Where all terms are -inf, others take their place and the sum is set to -inf. Lower ends of -inf are replaced by the
+    Where all terms are -inf, they are replaced by others, and the sum is set to -inf. Lower ends are replaced by the
     upper ends, so that the ends stay in order.
     """
     no_lower, no_upper = ((t == -inf).all(-1, keepdim=True) for t in x)

@@ -1,8 +1,8 @@
-r"""Negative log-likelihoods and a divergence: an argument occurs twice, and yet the hull has a closed form.
+r"""Negative log-likelihoods and a divergence. An argument occurs twice, but the hull has a closed form.
 
-Each is, entry by entry, convex or falling-then-rising in one argument and monotone or linear in the other, so its least
-value lies at a point that a formula gives, pulled into the box, and its largest at corners. That the computed point
-is off by a few ulp matters to second order only, since the function is flat there.
+Entry by entry each function is convex, or falls and then rises, in one argument, and is monotone or linear in the
+other. So it is largest at a corner, and least at a point given by a formula and pulled into the box. The computed point
+may err by a few ulp. That changes the value in second order only, since the function is flat there.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _RECORD: dict[str, Any] = {"family": "loss", "proven": True}
 
 
 def _pulled(point: Tensor, l: Tensor, u: Tensor) -> Tensor:
-    """A point of [l, u], the nearest to the one given."""
+    """The point of [l, u] that is nearest to the one given."""
     return torch.maximum(torch.minimum(point, u), l)
 
 
 def _range(lowest: list[tuple[Tensor, Tensor]], highest: list[tuple[Tensor, Tensor]], relative: float = 0) -> Box:
-    """The least and the largest of some values, each given with the size of its terms: rounding is relative to it."""
+    """The least and the largest of some values. Each is given with the size of its terms, which scales its rounding."""
     lower = functools.reduce(torch.minimum, [value.nan_to_num(-inf, inf, -inf) for value, _ in lowest])
     upper = functools.reduce(torch.maximum, [value.nan_to_num(inf, inf, -inf) for value, _ in highest])
     if not rounding.outward():
@@ -46,21 +46,21 @@ def _range(lowest: list[tuple[Tensor, Tensor]], highest: list[tuple[Tensor, Tens
 
 @rule("kl_div", formula=r"y (\log y - x)", function=F.kl_div, torch_checks=True, **_RECORD)
 def kl_div(input: Any, target: Any, reduction: int = _MEAN, *, log_target: bool = False) -> Any:
-    r"""Falls in x; in y least at $e^{x - 1}$, or in its logarithm at x - 1: the hull."""
+    r"""The hull. The divergence falls in x, and in y is least at $y = e^{x - 1}$, or if log_target at $y = x - 1$."""
     x, y = operands(*widest(input, target))
     if not log_target:
         y = check_domain("kl_div", y, (0.0, inf))
 
     def value(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         if log_target:
-            # An exponential that underflows errs by the smallest normal number, which the other factor multiplies.
+            # An exponential that underflows errs by the smallest normal number, times the other factor.
             info = torch.finfo(x.dtype)
             return torch.exp(y) * (y - x), (torch.exp(y) + info.tiny / info.eps) * ((y - x).abs() + 1)
         entropy = _negative_entropy(y)
         return entropy - y * x, entropy.abs() + (y * x).abs()
 
     turn = x.upper - 1
-    if not log_target:  # cut where the loss at the turning point overflows: an infinite one would have no gradient
+    if not log_target:  # cut where the turning point overflows: an infinite one would have no gradient
         turn = torch.exp(turn.clamp(max=math.floor(math.log(torch.finfo(turn.dtype).max))))
     lowest = [value(x.upper, _pulled(turn, y.lower, y.upper))]
     return _reduced(_range(lowest, [value(x.lower, end) for end in y]), reduction)
@@ -76,10 +76,11 @@ def _negative_entropy(y: Tensor) -> Tensor:
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: int
 ) -> Any:  # fmt: skip
-    r"""The hull unless `full` is asked of a target that varies, which then occurs twice.
+    r"""The hull, unless `full` is true and the target varies, which then occurs twice.
 
-    Linear in y, with a slope that falls and changes sign once, at a number z; convex in x where y is positive, with its
-    minimum at log y, or at $y - \epsilon$ unless the input is a logarithm; monotone in x where y is not.
+    The loss is linear in y. Its slope in y falls as x grows, and changes sign once, at a number z. Where y is positive,
+    the loss is convex in x, with its minimum at log y if the input is a logarithm, else at $y - \epsilon$. Where y is
+    not positive, it is monotone in x.
     """
     x, y = operands(*widest(input, target))
     if not log_input:
@@ -108,16 +109,16 @@ def _log(y: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _relative_error(total: Tensor, eps: float) -> Tensor:
-    """Of a sum with a number that the dtype rounds, in units of its eps: the error of the logarithm of the sum.
+    """The error of the logarithm of a sum x + eps, in units of the dtype's eps; the dtype rounds the number `eps`.
 
-    A sum of that rounding's size may have any sign; but no logarithm of a difference of two floats reaches 1000.
+    A sum as small as that rounding may have any sign. But no logarithm of a difference of two floats reaches 1000.
     """
     unit = torch.finfo(total.dtype).eps
     return torch.where(total > 2 * unit * eps, eps / total, 1000 / unit)
 
 
 def _stirling(y: Box) -> Box:
-    """The logarithm of the factorial as torch takes it: 0 up to 1, and beyond Stirling's formula, which rises."""
+    """The logarithm of the factorial as torch computes it: 0 up to 1, then Stirling's formula, which increases."""
 
     def value(y: Tensor) -> tuple[Tensor, Tensor]:
         y = y.clamp(min=1)
@@ -133,7 +134,7 @@ def _stirling(y: Box) -> Box:
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:  # fmt: skip
-    """Increasing in the square of the distance, and least where the variance equals it: the hull."""
+    """The hull. The loss increases in the squared distance, and is least where the variance equals that square."""
     input, target, var = widest(input, target, var)
     first = input.lower
     variance = as_tensors(var, Box(first, first))

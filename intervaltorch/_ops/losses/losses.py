@@ -1,4 +1,4 @@
-"""Losses in which an argument occurs twice, so that composing them would be loose; others run through their bodies."""
+"""Losses in which an argument occurs twice, so that composed rules would be loose. Others run through their bodies."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from ...errors import UnsupportedOpError
 from ..elementwise.arithmetic import add, div, mul, sub
 from ..reductions.reductions import mean, sum_
 
-_NONE, _MEAN, _SUM = 0, 1, 2  # how ATen numbers the reductions
+_NONE, _MEAN, _SUM = 0, 1, 2  # ATen's numbers of the reductions
 
 
 def _reduced(loss: Box, reduction: int) -> Any:
+    """Apply a reduction to a loss."""
     return mean(loss) if reduction == _MEAN else sum_(loss) if reduction == _SUM else loss
 
 
@@ -60,9 +61,9 @@ def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1
 
 
 def _over_corners(loss: Callable[..., Box], x: Box, *constants: Any) -> Box:
-    """A loss is linear in target and weights, so its extremes over a box of them lie at corners.
+    """The hull of a loss that is linear in target and weights: its extremes over their boxes lie at corners.
 
-    Of several dtypes the widest is computed in, so that nothing is rounded on the way.
+    The widest dtype is used, so that conversions do not round.
     """
     ends = [tuple(c) if isinstance(c, Box) else (c,) for c in constants]
     tensors = [x.lower, *(c for end in ends for c in end if isinstance(c, Tensor))]
@@ -95,7 +96,7 @@ def _unimodal(value: Any, x: Box, at: Tensor, budget: Budget, size: Any) -> Box:
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = _MEAN
 ) -> Any:  # fmt: skip
-    """Convex in the logit, least where the probability is that of the target: the hull."""
+    """The hull. The loss is convex in the logit, and least where the probability is that of the target."""
 
     def loss(x: Box, y: Tensor, factor: Tensor | None) -> Box:
         def value(t: Tensor) -> Tensor:
@@ -108,8 +109,8 @@ def binary_cross_entropy_with_logits(
                 "binary_cross_entropy_with_logits is not convex for targets outside [0, 1] with this pos_weight",
                 "clamp the targets to [0, 1]",
             )
-        # The point may be off by some ulp: the loss is flat there, so it matters only to second order, and the point
-        # is a constant for autograd. Beyond [0, 1] the loss is monotone.
+        # The point may err by some ulp. The loss is flat there, so this changes the value in second order only, and the
+        # point is a constant for autograd. For targets outside [0, 1] the loss is monotone.
         with torch.no_grad():
             at = torch.log((positive * y).clamp(min=0)) - torch.log1p(-y.clamp(max=1))
         terms = (1 + positive.abs()) * (1 + y.abs())
@@ -124,14 +125,14 @@ def binary_cross_entropy_with_logits(
     function=F.binary_cross_entropy,
 )  # fmt: skip
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: int = _MEAN) -> Any:
-    """Falls up to the target and rises from there: the hull. Logarithms are cut at -100, as torch does."""
+    """The hull. The loss falls up to the target and rises from there. Logarithms are cut at -100, as in torch."""
     input = check_domain("binary_cross_entropy", input, (0.0, 1.0))
 
     def loss(x: Box, y: Tensor) -> Box:
         def value(t: Tensor) -> Tensor:
             return F.binary_cross_entropy(t, y, reduction="none")
 
-        # Targets in [0, 1] weigh both logarithms with one sign; beyond, they may cancel, and each is at most 100.
+        # For targets in [0, 1] both terms have one sign. For others they may cancel; each logarithm is at most 100.
         terms = torch.where((y < 0) | (y > 1), 100 * (1 + 2 * y.abs()), 0.0)
         return _unimodal(value, x, y, Budget(relative=8, input=8), lambda size: terms)
 
@@ -145,14 +146,14 @@ def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction:
 @rule("multilabel_margin_loss", formula=r"\frac1n \sum_{j \in y, k \notin y} \max(0, 1 - x_j + x_k)", family="loss",
       proven=True, function=F.multilabel_margin_loss)  # fmt: skip
 def multilabel_margin_loss(input: Box, target: Tensor, reduction: int = _MEAN) -> Any:
-    """Falls in the scores of labels and rises in those of other classes: the hull."""
+    """The hull. The loss falls in the scores of labels and rises in those of other classes."""
     return multilabel_margin_loss_forward(input, target, reduction)[0]
 
 
 @rule(torch.ops.aten.multilabel_margin_loss_forward, family="loss", proven=True,
       formula=r"\frac1n \sum_{j \in y, k \notin y} \max(0, 1 - x_j + x_k)")  # fmt: skip
 def multilabel_margin_loss_forward(input: Box, target: Tensor, reduction: int) -> tuple[Any, Tensor]:
-    """The kernel of `multilabel_margin_loss`; torch's own decomposition counts what comes after the first -1."""
+    """The kernel of `multilabel_margin_loss`. Labels end at the first -1, which torch's own decomposition overlooks."""
     is_label = torch.ops.aten.multilabel_margin_loss_forward(input.lower, target, reduction)[1]
     scores, target, known = both(torch.atleast_1d, input), torch.atleast_1d(target), torch.atleast_1d(is_label).bool()
     counts = (target >= 0).to(torch.uint8).cumprod(-1).bool()  # labels end with the first -1

@@ -1,4 +1,4 @@
-"""The cosine of two vectors: numerator and denominator share all entries."""
+"""The cosine of the angle between two vectors. Numerator and denominator share all entries."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ from ..reductions.reductions import sum_
     family="normalization", proven=True, sharp=False, torch_checks=True,
 )  # fmt: skip
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Box:
-    r"""Within [-1, 1]; the norms and the entries in the product are bounded apart.
+    r"""Within [-1, 1]. Not the hull, since the norms and the entries in the product are bounded independently.
 
-    With unit vectors u and v, which `normalize` bounds sharply, what these bound together is taken: the sums of u v, of
-    x y over both norms, of u y and of x v over one norm; and, unless a norm may be cut at $\epsilon$,
-    $1 - \frac12 \|u - v\|^2$ and $\frac12 \|u + v\|^2 - 1$, which are the better the nearer the cosine is to ±1.
+    Let u and v be the unit vectors, which `normalize` bounds sharply. The result is the intersection of six bounds: the
+    sum of u v; the sum of x y divided by both norms; the sums of u y and of x v, each divided by one norm; and
+    $1 - \frac12 \|u - v\|^2$ and $\frac12 \|u + v\|^2 - 1$. The last two are tight near ±1, and hold unless a norm may
+    be cut at $\epsilon$.
     """
     first, second = as_box(x1), as_box(x2)
     shape = torch.broadcast_shapes(first.lower.shape, second.lower.shape)
@@ -50,6 +51,7 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Box:
 
 
 def _norm(x: Box, dim: int, eps: float) -> Box:
+    """The norm, cut at eps."""
     norm = vector_norm(x, 2.0, dim)
     low, high = (rounding.neighbour(eps, norm.lower.dtype, towards) for towards in (-inf, inf))
     return Box(norm.lower.clamp(min=low), norm.upper.clamp(min=high))

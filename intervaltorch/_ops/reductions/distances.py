@@ -1,4 +1,4 @@
-"""Distances between rows: norms of differences whose entries are independent, so the hull."""
+"""Distances between rows. The entries of a difference are independent, so their norm is the hull."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .moments import vector_norm
 
 @rule("cdist", torch.cdist, formula=r"\|x_i - y_j\|_p", family="reduction", proven=True, torch_checks=True)
 def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
-    """The hull: the norms of all differences."""
+    """The hull, for all pairs of rows: a norm of differences of independent entries."""
     first, second = as_box(x1), as_box(x2)
     difference = sub(
         Box(first.lower.unsqueeze(-2), first.upper.unsqueeze(-2)),
@@ -34,7 +34,7 @@ def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: Any = None) -> Any:
     torch_checks=True,
 )
 def pdist(input: Box, p: float = 2) -> Box:
-    """The hull: a norm of differences of independent entries, for the pairs i < j."""
+    """The hull, for the pairs i < j: a norm of differences of independent entries."""
     if input.lower.ndim != 2:
         raise RuntimeError("pdist only supports 2D tensors")
     i, j = torch.triu_indices(len(input.lower), len(input.lower), 1, device=input.lower.device)

@@ -1,4 +1,4 @@
-"""Padding: entries of both bounds, or a number around them."""
+"""Padding of both bounds, with their own entries or with a number."""
 
 from __future__ import annotations
 
