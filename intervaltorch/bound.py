@@ -31,7 +31,7 @@ def bound(function: Callable[..., Any], *inputs: Any, method: Method = "ibp", **
     """Run a function or module on boxes and return what it returns.
 
     Every box in the result contains the corresponding value of `function` at every point of the input boxes. The
-    function is run once, as it is: its mode, its parameters and its Python control flow are untouched.
+    function runs once and unchanged, with its own mode, parameters and Python control flow.
 
     Args:
         function: any callable or `nn.Module`.
@@ -46,13 +46,13 @@ def bound(function: Callable[..., Any], *inputs: Any, method: Method = "ibp", **
 
     Warns:
         RandomnessWarning: if an op masked or selected parts of a box at random, or a module in training mode drew
-            random numbers: the bound holds for that draw.
+            random numbers. The bound then holds for this draw.
 
     Raises:
-        IntervalError: one of the library's errors, naming the submodule in which it arose.
-        Exception: what torch or the function raises; torch's message then names the submodule, too.
+        IntervalError: an error of the library; its message names the submodule in which it arose.
+        Exception: an error of torch or of the function; a message of torch then names the submodule, too.
         TypeError: if neither an argument, nor a parameter, nor the result holds an interval tensor.
-        ValueError: for another method.
+        ValueError: if the method is unknown.
         UnprovenOpError: for another method than `"ibp"` in outward rounding.
 
     Example:
@@ -130,8 +130,8 @@ def layer_bounds(
     """Bound the output of every submodule in one forward pass.
 
     Args:
-        function: any module, which is left as it was; a method of one, such as `model.encode`; or a function that takes
-            one, such as `torch.func.functional_call`, which runs it with interval parameters.
+        function: a module, which is not changed; a method of a module, such as `model.encode`; or a function that takes
+            a module, such as `torch.func.functional_call`, which runs the module with interval parameters.
         *inputs: its arguments, with interval tensors.
         method: as in `bound`; other methods than `"ibp"` run a backward pass for each submodule.
         **kwargs: its keyword arguments.
@@ -139,9 +139,8 @@ def layer_bounds(
     Returns:
         A dict of outputs by module path, in the order of completion; the model itself is `""`, if it is called.
         An output is what the submodule returned, an interval tensor or a tuple, dict... of them, before later layers
-        wrote into it. A module that runs several times has its outputs under its paths in turn, then under `path#2`,
-        `path#3`...
-        Scripted submodules take no hooks and are left out.
+        wrote into it. The outputs of a module that runs several times are under its paths in turn, then under
+        `path#2`, `path#3`... Scripted submodules are left out, because they take no hooks.
 
     Raises:
         IntervalError: as `bound` does.
@@ -158,8 +157,8 @@ def layer_bounds(
     model = _module_of(function, inputs)
     if model is None:
         raise TypeError(
-            "layer_bounds() found no module: pass the module, a method of it such as model.encode, or a function that"
-            " takes it as an argument"
+            "layer_bounds() found no module: pass a module, a method of a module such as model.encode, or a function"
+            " that takes a module as an argument"
         )
     outputs: dict[str, Any] = {}
     paths: dict[nn.Module, list[str]] = {}
@@ -182,12 +181,12 @@ def layer_bounds(
 
 
 def _warn_of_scripts(model: nn.Module | None) -> None:
-    """Warn of TorchScript, whose optimised graphs run with grad off and detach their parameters, unseen from Python."""
+    """Warn of TorchScript: its optimised graphs run with grad off and detach parameters, which Python cannot see."""
     scripts = [m for m in model.modules() if isinstance(m, torch.jit.ScriptModule)] if model is not None else []
     if torch.is_grad_enabled() and any(p.requires_grad for m in scripts for p in m.parameters()):
         warnings.warn(
             "a part of the model is TorchScript: its bounds are right, but from its second run on no gradient flows"
-            " through them. Use the module it was made from, or torch.no_grad().",
+            " through them. Use the module from which the script was made, or torch.no_grad().",
             GradientWarning,
             stacklevel=3,
         )
@@ -197,7 +196,7 @@ def _warn_of_scripts(model: nn.Module | None) -> None:
 
 
 def _items(leaf: Any) -> dict[str, Any]:
-    """The items of a dictionary of one's own class, which torch's trees take for a leaf."""
+    """The items of a dictionary of a user's class, which torch's trees take for a leaf."""
     return dict(leaf) if isinstance(leaf, dict) else {}
 
 
@@ -220,7 +219,7 @@ def _holds_interval(tree: Any) -> bool:
 
 
 def _snapshot(tree: Any) -> Any:
-    """The same values in memory of their own: layers that work in place overwrite what they are given."""
+    """The same values in memory of their own, because layers that work in place overwrite their inputs."""
     clones: dict[int, Any] = {}
 
     def keep(leaf: Any) -> Any:
@@ -283,6 +282,6 @@ def _watched(model: nn.Module | None, watchers: Sequence[Draws | Run | None]) ->
 
 
 def _name_place(error: BaseException, place: str) -> None:
-    """Add to what torch says about wrong arguments in which submodule they were."""
+    """Add the submodule to torch's message about wrong arguments."""
     if type(error) in (RuntimeError, ValueError, TypeError, IndexError) and len(error.args) == 1:
         error.args = (f"{error.args[0]}\n  in: {place}",)

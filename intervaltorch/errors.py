@@ -19,8 +19,8 @@ __all__ = [
 class IntervalError(Exception):
     """Base class of the library's errors.
 
-    The message is a headline followed by indented details. `bound` adds the path of the submodule
-    in which the error arose, so that it can be found in the model.
+    The message is a headline followed by indented details. `bound` adds the path of the submodule in which the error
+    arose.
     """
 
     def __init__(self, headline: str, *details: str) -> None:
@@ -49,7 +49,7 @@ def _rebuild(kind: type[IntervalError], headline: str, details: list[str], path:
 
 
 class UnsupportedOpError(IntervalError, NotImplementedError):
-    """A torch function has no rule that encloses its range, so it refuses by name."""
+    """A function has no rule that bounds its values."""
 
 
 class UnprovenOpError(IntervalError):
@@ -61,7 +61,7 @@ class DomainError(IntervalError, ValueError):
 
 
 class UndecidedError(IntervalError, RuntimeError):
-    """A Boolean or an index depends on the point of the box, so no single answer is honest."""
+    """A program needs one Boolean or one index, but the answer is not the same at all points of the box."""
 
 
 class DeviceError(IntervalError, RuntimeError):
@@ -69,7 +69,7 @@ class DeviceError(IntervalError, RuntimeError):
 
 
 class EscapeError(IntervalError, TypeError):
-    """A box was asked for one number or for its raw memory, which would drop a bound silently."""
+    """A program asks a box for one number or for its memory, and would lose a bound."""
 
 
 class RegistrationError(IntervalError, ValueError):
@@ -77,8 +77,8 @@ class RegistrationError(IntervalError, ValueError):
 
 
 class GradientWarning(UserWarning):
-    """Bounds are right, but no gradient flows through this operation."""
+    """The bounds of an operation are right, but no gradient flows through them."""
 
 
 class RandomnessWarning(UserWarning):
-    """A bound holds for one random draw only: a model that is still in training mode, or a random mask."""
+    """A bound holds for one random draw only: the model is in training mode, or an operation drew a random mask."""

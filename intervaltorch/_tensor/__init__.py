@@ -1,4 +1,4 @@
-"""The tensor of boxes: what it is made from, what it answers, what it refuses."""
+"""`IntervalTensor`: construction, sets, gradients, printing, files, and the methods that it refuses."""
 
 from .interval import IntervalTensor, _rebuild, hull, intersection
 

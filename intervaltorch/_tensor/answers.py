@@ -1,4 +1,4 @@
-"""Three-valued answers read as plain ones: what holds for certain, and what may hold."""
+"""Three-valued answers as plain Booleans: `certainly` true, and `possibly` true."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def certainly(answer: Any) -> Tensor:
     """Where an answer is true at every point of the box: a plain Boolean tensor.
 
     Args:
-        answer: what a comparison gave: a box of Booleans, or a plain tensor where nothing depends on the point.
+        answer: the result of a comparison: a box of Booleans, or a plain tensor if every entry is decided.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -26,5 +26,8 @@ def certainly(answer: Any) -> Tensor:
 
 
 def possibly(answer: Any) -> Tensor:
-    """Where an answer is true at some point of the box, as far as is known: a plain Boolean tensor; see `certainly`."""
+    """Where an answer may be true at some point of the box: a plain Boolean tensor; see `certainly`.
+
+    Where the tensor is False, the answer is false at every point.
+    """
     return answer.upper if hasattr(answer, "_box") else torch.as_tensor(answer)

@@ -1,4 +1,4 @@
-"""A box under autograd: gradients are those of its bounds, and the wrapper itself never requires one."""
+"""A box under autograd: gradients belong to its bounds, and the wrapper itself never requires a gradient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Gradients"]
 
 
 class Gradients:
-    """What an interval tensor answers about gradients. `_box` holds the bounds."""
+    """The attributes and methods of an interval tensor that are about gradients. `_box` holds the bounds."""
 
     _box: Box
     shape: Any
@@ -61,13 +61,13 @@ class Gradients:
         """Always None: `x.lower.grad_fn` and `x.upper.grad_fn` are part of the graph.
 
         Raises:
-            EscapeError: when a module asks for it, to attach a backward hook that would never run.
+            EscapeError: if a module reads the attribute in order to attach a backward hook. The hook would never run.
         """
         if self.requires_grad and _compat.called_by_backward_hooks():
             raise EscapeError(
                 "a backward hook of a module receives the gradient of one value, and a box has two",
                 "remove the hook, or register one on a bound in a forward hook: output.lower.register_hook(...)",
-                "where no gradient is needed, torch.no_grad() leaves these hooks out",
+                "if no gradient is needed, run the model in torch.no_grad(): then modules attach no backward hooks",
             )
         return None
 
@@ -87,8 +87,8 @@ class Gradients:
             raise EscapeError("the data of a box is a box", "wrap the tensor: IntervalTensor.point(tensor)")
         if (value.shape, value.dtype, value.device) != (self.shape, self.dtype, self.device):
             raise EscapeError(
-                "the shape, dtype and device of a box are fixed once it is made",
-                "assign a new box instead of its data",
+                "the shape, dtype and device of a box cannot change",
+                "assign a new box instead of new data",
             )
         self._box.lower.data, self._box.upper.data = value.lower, value.upper
 
@@ -106,10 +106,10 @@ class Gradients:
     def register_hook(self, hook: Any) -> Any:
         """Refuse: gradients belong to the bounds.
 
-        FSDP asks in order to gather parameters before the backward pass, whichever bound it comes from.
+        FSDP registers a hook to gather parameters before the backward pass; it gets a hook on each bound.
 
         Raises:
-            EscapeError: where anybody else asks.
+            EscapeError: unless FSDP calls.
         """
         if _compat.called_by_fsdp():
             return [bound.register_hook(hook) for bound in self._box if bound.requires_grad]

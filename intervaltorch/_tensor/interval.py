@@ -34,18 +34,18 @@ __all__ = ["IntervalTensor", "hull", "intersection"]
 class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignore[misc, override]
     """A tensor whose entries are closed intervals `[lower, upper]`.
 
-    Any PyTorch function or module applied to it returns a box that contains the function's value at every point
-    of the input box (Moore, Kearfott & Cloud 2009, *Introduction to Interval Analysis*, theorem 5.1); an
-    operation that cannot promise this raises `UnsupportedOpError`. In `rounding("outward")` this holds in
-    exact arithmetic; in nearest mode up to rounding.
+    A PyTorch function or module returns for it a box that contains the function's value at every point of the input
+    box (Moore, Kearfott & Cloud 2009, *Introduction to Interval Analysis*, theorem 5.1). An operation that cannot
+    promise this raises `UnsupportedOpError`. In `rounding("outward")` the promise holds for real arithmetic; in
+    nearest mode it holds up to rounding.
 
-    It is a `torch.Tensor` without storage of its own: the bounds are the plain tensors `lower` and `upper`, and
-    gradients flow through them.
+    An interval tensor is a `torch.Tensor` without storage of its own. Its bounds are the plain tensors `lower` and
+    `upper`, and gradients flow through them.
 
     Args:
         lower: lower bounds, any shape, a floating dtype (or bool: *certainly true*; or complex: bounds of both parts).
-        upper: upper bounds, same shape, dtype and device (or bool: *possibly true*). Either may be a number, which is
-            then the bound of every entry.
+        upper: upper bounds, same shape, dtype and device (or bool: *possibly true*). Either bound may be a number,
+            which then bounds every entry.
 
     Raises:
         TypeError: if dtypes differ or are neither floating nor bool.
@@ -66,11 +66,11 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
 
     @staticmethod
     def __new__(cls, lower: Any, upper: Any = None) -> IntervalTensor:
-        """Validate and copy the bounds, so that they share memory with nobody."""
+        """Validate the bounds and copy them into memory of their own."""
         if upper is None:
             raise TypeError(
-                "a box has two bounds: IntervalTensor(lower, upper); IntervalTensor.point(x) contains x alone;"
-                " X.clone() copies a box"
+                "a box has two bounds: write IntervalTensor(lower, upper), or IntervalTensor.point(x) for the box that"
+                " contains x alone; X.clone() copies a box"
             )
         given = lower, upper
         lower = check_plain(lower, "lower", "hull(X, Y) is the smallest box around two")
@@ -86,8 +86,8 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
     def _wrap(cls, box: Box) -> IntervalTensor:
         """Wrap bounds that a rule computed, without validation.
 
-        Both bounds of a box have memory of their own and are laid out alike. So a shape operation gives a view of both
-        or a copy of both, and what is written into one box reaches both bounds of every view of it.
+        Both bounds of a box have memory of their own and the same strides. So a shape operation returns a view of both
+        bounds or a copy of both, and a write into a box reaches both bounds of every view of it.
         """
         if _compat.jit_tracing():
             raise traced()
@@ -102,14 +102,14 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         return self
 
     def rewrapped(self) -> IntervalTensor:
-        """The same box in another wrapper, free from what C++ kernels mark on a result."""
+        """The same box in another wrapper, without the marks that C++ kernels leave on a result."""
         return type(self)._wrap(self._box)
 
     # --- constructors -------------------------------------------------------------------------------------------------
 
     @classmethod
     def from_ball(cls, x: Any, radius: float | Tensor, clip: tuple[float, float] | None = None) -> IntervalTensor:
-        """The l_inf ball of a radius around `x`, cut to the range of the data.
+        """The l_inf ball of a radius around `x`, cut to the range `clip`.
 
         Args:
             x: centre, any shape, a floating dtype.
@@ -170,7 +170,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         """Upper bounds: a plain tensor, part of the autograd graph."""
         return self._box.upper
 
-    # --- metadata: answered here, because each C++ attribute would pass through __torch_function__ --------------------
+    # --- metadata: defined here, because a C++ attribute would pass through __torch_function__ ------------------------
 
     @property
     def shape(self) -> torch.Size:  # type: ignore[override]
@@ -203,8 +203,8 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
             return self._box.lower.shape
         if _compat.called_by_vmap():
             raise UnsupportedOpError(
-                "torch.vmap cannot take boxes apart",
-                "rules act on whole batches: call the function on the batch itself",
+                "torch.vmap cannot split a box into samples",
+                "rules work on whole batches: call the function on the batch itself",
                 "or map over bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
             )  # fmt: skip
         return self._box.lower.size(dim)
@@ -228,10 +228,10 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
     # --- single values ------------------------------------------------------------------------------------------------
 
     def __bool__(self) -> bool:
-        """The truth of a single entry, if every point of the box agrees.
+        """The truth of a single entry, if it is the same at every point of the box.
 
         Raises:
-            UndecidedError: if it depends on the point of the box.
+            UndecidedError: if the truth depends on the point of the box.
             RuntimeError: as torch does, if there is more than one entry.
         """
         lower, upper = self._box
@@ -252,10 +252,10 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         return always
 
     def item(self) -> Any:
-        """The value of a single Boolean or integer entry, if every point of the box agrees.
+        """The value of a single Boolean or integer entry, if it is the same at every point of the box.
 
         Raises:
-            UndecidedError: if it depends on the point of the box.
+            UndecidedError: if the value depends on the point of the box.
             EscapeError: for a box of real numbers.
         """
         return self._decided("item()").item()
@@ -293,7 +293,7 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         return (_rebuild, (*self._box, isinstance(self, nn.Parameter)))
 
     def __tensor_flatten__(self) -> tuple[list[str], None]:
-        """Name the plain tensors inside, for torch's own handling of wrapper subclasses (`Module.to`, export)."""
+        """Name the plain tensors inside; torch asks for them in `Module.to` and export."""
         return ["lower", "upper"], None
 
     @classmethod
@@ -312,14 +312,14 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         return format_box(type(self).__name__, self._box)
 
     def __format__(self, spec: str) -> str:
-        """Format as `repr` does; with a format for numbers, a single interval as `[lower, upper]`."""
+        """Format as `repr` does. With a format for numbers, format a single interval as `[lower, upper]`."""
         if spec and self.ndim == 0:
             return format_interval(self._box, spec)
         if spec:
             raise TypeError(f"a box of several entries has no format {spec!r}; format one entry, as in X[0]")
         return repr(self)
 
-    # --- the doors of torch and NumPy ---------------------------------------------------------------------------------
+    # --- calls of torch and NumPy -------------------------------------------------------------------------------------
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
@@ -334,12 +334,12 @@ class IntervalTensor(Gradients, SetOperations, Refusals, Tensor):  # type: ignor
         return dispatch_aten(IntervalTensor, func, args, kwargs or {})
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        """Let `array * box` and `np.exp(box)` mean the torch function of the same name."""
+        """Call the torch function of the same name, for `array * box` and `np.exp(box)`."""
         return apply_ufunc(ufunc, method, inputs, kwargs)
 
 
 def _spread(given: Any, bound: Tensor, other: Tensor) -> Box:
-    """A bound; a number given beside a floating tensor as the bound of every entry, enclosed in outward mode."""
+    """The bound that a user gave; a number beside a floating tensor bounds every entry, enclosed in outward mode."""
     if type(given) not in (int, float) or not other.dtype.is_floating_point:
         return Box(bound, bound)
     return Box(*(torch.full_like(other, float(end)) for end in operand(given, Box(other, other))))

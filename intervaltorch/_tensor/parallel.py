@@ -1,8 +1,9 @@
-"""`DistributedDataParallel`: it finds the bounds of the boxes that a module returns.
+"""`DistributedDataParallel` for modules that return boxes.
 
-It follows the autograd graphs of the tensors in a result, to learn which parameters are in use, and puts a node of its
-own before each, to learn when the backward pass begins. A box has no graph; its bounds have. Nothing public says how a
-tensor is taken apart for that, so the three functions that do it get a step which takes boxes apart.
+`DistributedDataParallel` follows the autograd graphs of the tensors in a result to learn which parameters are used. It
+also puts a node of its own before each tensor, to learn when the backward pass begins. A box has no graph, but its
+bounds have. Torch has no public hook for this, so three private functions of `DistributedDataParallel` get a step
+that replaces boxes by their bounds.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ def show_bounds(cls: Any) -> None:
 
 
 def _check_seen(leaves: list[Any]) -> None:
-    """Refuse boxes in a dataclass, which torch's trees take for a leaf: their gradients would not be averaged.
+    """Refuse boxes in a dataclass: torch's trees take a dataclass for a leaf, so gradients would not be averaged.
 
     Raises:
-        UnsupportedOpError: with the way out.
+        UnsupportedOpError: with a remedy.
     """
     for leaf in filter(dataclasses.is_dataclass, leaves):
         if _holds_gradient(leaf):

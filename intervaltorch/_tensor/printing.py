@@ -1,8 +1,9 @@
-"""How a box prints: decimals that enclose, points as one number, long tensors abbreviated as in torch.
+"""Printing: decimals that enclose, points as one number, long tensors abbreviated as in torch.
 
-The ends of an interval are rounded outward to decimals, the lower down and the upper up, in both rounding modes. A
-point is one number, with `~` before decimals that are not exactly that number. `torch.set_printoptions` counts:
-`precision` is the number of significant digits, or of digits after the point where `sci_mode` is True or False.
+In both rounding modes the ends of an interval are rounded outward to decimals: the lower end down, the upper end up. A
+point is printed as one number, with `~` before the decimals if they are not exact. The options of
+`torch.set_printoptions` apply: `precision` is the number of significant digits, or of digits after the point if
+`sci_mode` is True or False.
 """
 
 from __future__ import annotations

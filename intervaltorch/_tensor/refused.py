@@ -1,4 +1,4 @@
-"""What a box refuses, and what to do instead: everything that would keep one bound and drop the other in silence."""
+"""The methods that a box refuses, because they would keep one bound and silently drop the other."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Refusals"]
 
 _RECORD_BOUNDS = (
     "torch.compile, torch.export and torch.cond cannot record a box. Record a function of its bounds:"
-    " torch.export.export(module, (X.lower, X.upper), strict=False) where module.forward makes IntervalTensor(lower,"
-    " upper) and returns bounds; torch.compile takes what .module() of that returns. In place of flex_attention, which"
-    " compiles what it calls, torch.nn.functional.scaled_dot_product_attention has a rule"
+    " program = torch.export.export(module, (X.lower, X.upper), strict=False), where module.forward makes"
+    " IntervalTensor(lower, upper) and returns bounds; torch.compile takes program.module(). flex_attention compiles"
+    " the functions that it calls: use torch.nn.functional.scaled_dot_product_attention, which has a rule"
 )
 
 
 class Refusals(Memoryless):
-    """Methods of a tensor that have no meaning for a box; each names the way out."""
+    """Methods of a tensor that have no meaning for a box. Each error names a remedy."""
 
     def __contains__(self, value: Any) -> NoReturn:
         """Refuse: `in` asks about entries of a tensor, `contains` about points of a box."""
@@ -35,15 +35,15 @@ class Refusals(Memoryless):
         """Refuse: a box is not one block of memory.
 
         Raises:
-            EscapeError: if a program asks.
-            Exception: if a tracer of torch asks, its own kind; see `untraceable`.
+            EscapeError: if a program calls.
+            Exception: if a tracer of torch calls; an error of the tracer's own kind, see `untraceable`.
         """
         if _compat.called_by_tracer():
             raise _compat.untraceable(_RECORD_BOUNDS)
         raise escape("untyped_storage()")
 
     def _is_view(self) -> bool:
-        """Always False: bounds may be views; the box itself has no memory, and so no base to be described by."""
+        """Always False: the bounds may be views, but the box itself has no memory and so no base."""
         return False
 
 

@@ -1,4 +1,4 @@
-"""A box as a set: its midpoint and size, what it contains, and what it has in common with others."""
+"""A box as a set: its midpoint and size, the points that it contains, hulls and intersections."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ inf = float("inf")
 
 
 def _part_by_part(combine: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Answer for a rectangle of complex numbers by its sides: `combine` puts the answers for both parts together."""
+    """Let a method take rectangles of complex numbers: `combine` joins the answers for both parts."""
 
     def decorate(method: Any) -> Any:
         @functools.wraps(method)
@@ -37,7 +37,7 @@ def _part_by_part(combine: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _sides(x: Any, like: Any) -> Any:
-    """Both parts of a set operand; of a number, in double precision."""
+    """The real and imaginary parts of a set operand; those of a number are in double precision."""
     if not isinstance(x, Tensor):
         x = torch.as_tensor(x, dtype=torch.complex128, device=like.device)
     return torch.view_as_real((x if x.dtype.is_complex else x.to(x.dtype.to_complex())).resolve_conj())
@@ -50,7 +50,7 @@ _diagonal = _part_by_part(lambda sides: torch.hypot(*sides.unbind(-1)))
 
 
 class SetOperations:
-    """What an interval tensor answers as a set of points. `_box` holds the bounds, `_wrap` makes a new one."""
+    """The attributes and methods of a set of points. `_box` holds the bounds, `_wrap` makes a new box."""
 
     _box: Box
     _wrap: Any
@@ -62,8 +62,8 @@ class SetOperations:
     def center(self) -> Tensor:
         """Midpoints: finite, and inside the interval.
 
-        Computed as lower/2 + upper/2, which cannot overflow. The middle of [-inf, inf] is 0, that of a half-bounded
-        interval the largest finite number of its sign, as in IEEE 1788-2015, table 9.2.
+        Computed as lower/2 + upper/2, which cannot overflow. The middle of [-inf, inf] is 0. The middle of a
+        half-bounded interval is the largest finite number of its sign, as in IEEE 1788-2015, table 9.2.
         """
         lower, upper = self._box
         middle = lower / 2 + upper / 2
@@ -193,7 +193,7 @@ class SetOperations:
 
 
 def _difference(high: Tensor, low: Tensor) -> Tensor:
-    """`high` - `low`, in outward mode never too small; inf where infinite ends leave it unknown."""
+    """`high` - `low`: in outward mode never too small, and inf where infinite ends make the difference NaN."""
     difference = high - low
     if rounding.outward():
         difference = rounding.up(difference, rounding.slack(difference, rounding.CORRECTLY_ROUNDED))
@@ -202,7 +202,7 @@ def _difference(high: Tensor, low: Tensor) -> Tensor:
 
 
 def _comparable(box: Box, other: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The ends of a box and of another box, tensor or number, in one dtype that holds all of them exactly."""
+    """The ends of a box and of another box, tensor or number, in one dtype that can hold all of them exactly."""
     lower, upper = box
     low, high = _ends(other, lower.device)
     dtype = torch.promote_types(lower.dtype, low.dtype)

@@ -37,7 +37,7 @@ def apply_ufunc(ufunc: Any, method: str, inputs: tuple, kwargs: dict[str, Any]) 
     function = getattr(torch, name, None)
     if kwargs.get("out") is not None:
         raise EscapeError(
-            f"np.{ufunc.__name__} cannot write a box into an array, which has no place for two bounds",
+            f"np.{ufunc.__name__} cannot write a box into an array: an array has no room for two bounds",
             "assign the result instead, as in a = a + X",
         )
     if method != "__call__" or function is None or kwargs:

@@ -1,4 +1,4 @@
-"""Checks of what users hand in: the only place where bounds are validated."""
+"""Checks of users' arguments. Bounds are validated only here."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
         raise TypeError(f"bounds are of a floating dtype (or bool), not {lower.dtype}: convert them with .float()")
     if lower.dtype.is_floating_point and torch.finfo(lower.dtype).bits < 16:
         raise TypeError(
-            f"torch compares no numbers of {lower.dtype}, so that bounds are wider: convert them with .float()"
+            f"torch cannot compare numbers of {lower.dtype}, so they cannot be bounds: convert them with .float()"
         )
     if lower.is_nested or upper.is_nested:
-        raise TypeError("bounds have one shape, and nested tensors many: make a box of each tensor of .unbind()")
+        raise TypeError("bounds cannot be nested tensors: make a box of each tensor of .unbind()")
     if lower.layout != torch.strided or upper.layout != torch.strided:
         raise TypeError("bounds are dense tensors: convert them with .to_dense()")
     if lower.shape != upper.shape:
@@ -49,7 +49,7 @@ def check_bounds(lower: Tensor, upper: Tensor) -> None:
         index = _first(crossed)
         raise ValueError(
             f"lower exceeds upper at index {index}: {_at(lower, index)} > {_at(upper, index)}"
-            f" ({_share(crossed)}); exchange them there, or check what computed them"
+            f" ({_share(crossed)}); exchange the bounds there, or check the code that computed them"
         )
 
 
@@ -93,15 +93,20 @@ def check_radius(x: Tensor, radius: Any) -> None:
 
 
 def check_meeting(lower: Tensor, upper: Tensor) -> None:
-    """Raise ValueError unless two boxes, of which these are the greater lower and the lesser upper bound, meet."""
+    """Raise ValueError unless two boxes meet.
+
+    Args:
+        lower: the greater of the two lower bounds.
+        upper: the lesser of the two upper bounds.
+    """
     if not readable(lower) or vmapping():
         return
     apart = lower > upper
     if bool(apart.any()):
         index = _first(apart)
         raise ValueError(
-            f"the boxes share no point at index {index}: {_at(lower, index)} > {_at(upper, index)}, so that one begins"
-            f" where the other has ended ({_share(apart)}); X.isdisjoint(Y) says where boxes are apart"
+            f"the boxes share no point at index {index}: one begins at {_at(lower, index)}, the other ends at"
+            f" {_at(upper, index)} ({_share(apart)}); X.isdisjoint(Y) tells where boxes share no point"
         )
 
 
@@ -130,7 +135,7 @@ def _first(mask: Tensor) -> tuple[int, ...]:
 
 
 def _at(x: Tensor, index: tuple[int, ...]) -> str:
-    """One entry with enough digits to tell it from its neighbours."""
+    """One entry, with enough digits to distinguish it from the neighbouring floats."""
     value = x[index].item()
     return str(value) if isinstance(value, (bool, int)) else f"{value:.{17 if x.dtype is torch.float64 else 9}g}"
 
