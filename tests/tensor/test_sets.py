@@ -53,7 +53,7 @@ def test_intersection():
     assert Y.lower.tolist() == [0.5, 4]
     assert Y.upper.tolist() == [1, 4]
     assert it.intersection(X, X, X).lower.equal(X.lower)
-    with pytest.raises(ValueError, match=r"index \(1,\): 4.5 > 4"):
+    with pytest.raises(ValueError, match=r"index \(1,\): one begins at 4.5, the other ends at 4"):
         X.intersection(intervals((0.0, 1.0), (4.5, 5.0)))
 
 
