@@ -1,1 +1,1 @@
-"""What is known about each function of torch: the record of a rule, or the reason of a refusal."""
+"""The record of each function that has a rule, and the reason for each function that is refused."""

@@ -1,8 +1,8 @@
-"""Random numbers that a program draws inside `bound`: the result then holds for one draw, and says so.
+"""Random numbers that a program draws inside `bound`: the bound then holds for one draw, and `bound` warns.
 
-Draws that mask or select parts of a box are noted by their rules. Others leave a trace in the state of torch's random
-generator, which is looked at wherever a module begins and ends. Noise that is added, as `torch.randn_like(std)` in a
-VAE, is part of what the program computes, in training or not: nothing is said of it.
+Rules note the draws that mask or select parts of a box. Other draws change the state of torch's random generator, which
+is compared wherever a module in training mode begins and ends. Noise that a program adds in evaluation mode, such as
+`torch.randn_like(std)` in a VAE, is part of the program and causes no warning.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ class Draws:
         self._look()
 
     def _look(self) -> None:
-        """Look at the generator, of which nothing is asked outside training."""
+        """Read the state of the generator, in training mode only."""
         if self._modules[-1][1]:
             self._state = _compat.generator_state()
 
     def _take_down(self) -> None:
-        """Take down what the module that runs has drawn since it, or the last one inside it, began or ended."""
+        """Record the draws of the running module since it began, or since the last module inside it began or ended."""
         title, training = self._modules[-1]
         if training and not self.known and _compat.generator_state() != self._state:
             self.known.append("random numbers")
@@ -56,7 +56,7 @@ class Draws:
         self.known.clear()
 
     def tell(self) -> None:
-        """Warn of all of them at once."""
+        """Warn of all draws at once."""
         self._take_down()
         if not self._found:
             return
@@ -76,7 +76,7 @@ _draws: contextvars.ContextVar[Draws | None] = contextvars.ContextVar("intervalt
 
 @contextlib.contextmanager
 def draws_told() -> Iterator[Draws | None]:
-    """Warn, at the end of this block, of what was drawn in it; a block inside another leaves that to the outer one."""
+    """Warn of the draws in this block, at its end. A block inside another block leaves the warning to the outer one."""
     if _draws.get() is not None:
         yield None
         return
@@ -97,7 +97,7 @@ def masked(op: str) -> None:
 
 
 def noise() -> None:
-    """Note that random numbers were drawn of which nothing is to be said."""
+    """Note a draw that needs no warning."""
     masked("")
 
 

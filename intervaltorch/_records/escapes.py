@@ -1,4 +1,4 @@
-"""The errors for attempts to take a box for one tensor, and the mark of tensors that have no memory."""
+"""The errors for programs that treat a box as one tensor, and the base class of tensors without memory."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def escape(what: str) -> EscapeError:
 
 
 def traced() -> UnsupportedOpError:
-    """The error under `torch.jit.trace`, which would freeze what a rule decides by looking at values."""
+    """The error under `torch.jit.trace`, whose record would keep the decisions that a rule makes by values."""
     return UnsupportedOpError(
         "torch.jit.trace cannot record boxes",
-        "trace the model on a plain example and call what that returns on boxes",
+        "trace the model on a plain example, and call the traced model on boxes",
         "or record a function of bounds: torch.export.export(module, (X.lower, X.upper), strict=False)",
     )
 
@@ -29,11 +29,11 @@ def _refuse_as_memory(taker: Any, giver: Any) -> None:
     """Refuse to give the memory of a box, or of an undecided index, to a plain tensor.
 
     Raises:
-        EscapeError: where a plain tensor is to take it.
+        EscapeError: if a plain tensor would take the memory.
     """
     if isinstance(giver, Memoryless) and not isinstance(taker, Memoryless):
         raise EscapeError(
-            f"a plain tensor cannot take the memory of {type(giver).__name__}, which has none of its own",
+            f"a plain tensor cannot take the memory of {type(giver).__name__}, which has no memory of its own",
             "assign the box in place of the tensor: module.weight = torch.nn.Parameter(box); or run the module with"
             " other parameters for one call: torch.func.functional_call(module, {'weight': box}, args)",
         )

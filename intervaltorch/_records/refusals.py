@@ -1,4 +1,4 @@
-"""What has no interval rule on purpose: one table of functions by the reason, read by messages, tests and docs."""
+"""Functions that are refused on purpose, grouped by the reason. Messages, tests and docs read this table."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Group:
     """Functions that are refused for one reason.
 
     Attributes:
-        title: a few words.
+        title: the name of the group.
         reason: why no box is returned, as a clause after "because".
-        instead: what to do.
-        functions: their bare names, separated by spaces; the full name where a bare one has other meanings.
-        particular: what to do instead of some functions, where more can be said; by names, too.
-        error: the kind of error.
+        instead: the remedy.
+        functions: their bare names, separated by spaces; the full name if the bare name has other meanings.
+        particular: more specific remedies for some functions, by their names.
+        error: the class of the error.
     """
 
     title: str
@@ -33,15 +33,15 @@ class Group:
     error: type[IntervalError] = UnsupportedOpError
 
     def advice(self) -> dict[str, str]:
-        """What to do instead, for the bare name of each function."""
+        """The remedy for each function, by its bare name."""
         lines = {self.functions: self.instead, **self.particular}
         return {name: instead for names, instead in lines.items() for name in names.split()}
 
 
 RAW_VALUES = Group(
     "Raw values",
-    "one number, array or pointer would keep one bound and drop the other in silence",
-    "take a bound: Y.lower and Y.upper are plain tensors (and so is Y.center, which is one point and no bound)",
+    "one number, array or pointer would keep one bound and silently drop the other",
+    "take a bound: Y.lower and Y.upper are plain tensors (Y.center is plain too, but is one point and not a bound)",
     "__array__ __complex__ __dlpack__ __dlpack_device__ __cuda_array_interface__ numpy data_ptr const_data_ptr"
     " storage untyped_storage _typed_storage",
     {"__contains__": "X.contains(value) says which entries contain it; (X == value).any() compares entries"},
@@ -53,7 +53,7 @@ GROUPS = (
     Group(
         "Answers that are not unique, or jump",
         "a factorisation or a basis is a choice among many, and a small change of the matrix may change it entirely",
-        "bound what does not depend on the choice: torch.linalg.solve, inv, det, eigvalsh, svdvals or a norm",
+        "bound a value that does not depend on the choice: torch.linalg.solve, inv, det, eigvalsh, svdvals or a norm",
         "eig eigvals geqrf orgqr ormqr householder_product qr ldl_factor ldl_factor_ex ldl_solve",
         {
             "lu lu_factor lu_factor_ex lu_solve lu_unpack _lu_with_info": "use torch.linalg.solve(A, B), inv(A) or"
@@ -72,7 +72,7 @@ GROUPS = (
     ),
     Group(
         "Results whose size or content counts values",
-        "how many values are equal, or fall into a bin, jumps wherever two of them meet",
+        "the number of values that are equal, or that fall into a bin, jumps where two values meet",
         "compare or sort values instead: torch.sort, torch.searchsorted, torch.bucketize; a count is a sum of"
         " comparisons, torch.where((x > a) & (x < b), 1.0, 0.0).sum()",
         "unique unique_consecutive unique_dim unique_dim_consecutive _unique _unique2 mode histc histogram histogramdd",
@@ -81,18 +81,18 @@ GROUPS = (
         "Random numbers of a distribution that varies",
         "a draw jumps with its parameters, so no box around one draw says anything about another",
         "draw outside, from plain parameters, and pass the draw in as an argument: the bounds then hold for that draw;"
-        " or bound what does not draw, as log_prob, mean and kl_divergence do",
+        " or bound a function that does not draw, such as log_prob, mean and kl_divergence",
         "poisson binomial multinomial _standard_gamma _sample_dirichlet",
         {
-            "fractional_max_pool2d fractional_max_pool2d_with_indices": "its windows are drawn, or given by"
-            " _random_samples, and have no rule in either case: use max_pool2d or adaptive_max_pool2d",
-            "fractional_max_pool3d fractional_max_pool3d_with_indices": "its windows are drawn, or given by"
-            " _random_samples, and have no rule in either case: use max_pool3d or adaptive_max_pool3d",
+            "fractional_max_pool2d fractional_max_pool2d_with_indices": "pooling over random windows has no rule, even"
+            " if _random_samples are given: use max_pool2d or adaptive_max_pool2d",
+            "fractional_max_pool3d fractional_max_pool3d_with_indices": "pooling over random windows has no rule, even"
+            " if _random_samples are given: use max_pool3d or adaptive_max_pool3d",
         },
     ),
     Group(
         "Functions of integers and of bits",
-        "they are for integers or for the bits of a number, and a box holds an interval of real numbers",
+        "they take integers or the bits of a number, but a box holds an interval of real numbers",
         "keep integers in plain tensors; torch.ldexp(x, n) shifts a box by powers of two",
         "__lshift__ __rshift__ __ilshift__ __irshift__ __rlshift__ __rrshift__ bitwise_left_shift bitwise_left_shift_"
         " bitwise_right_shift bitwise_right_shift_ gcd gcd_ lcm lcm_ hash_tensor one_hot unravel_index",
@@ -102,8 +102,8 @@ GROUPS = (
     ),
     Group(
         "Quantised tensors",
-        "a quantised tensor stores integers and a scale, and a box holds an interval of real numbers",
-        "bound the model before it is converted, with torch.fake_quantize_per_tensor_affine where it rounds",
+        "a quantised tensor stores integers and a scale, but a box holds an interval of real numbers",
+        "bound the model before it is converted, with torch.fake_quantize_per_tensor_affine in place of quantisation",
         "quantize_per_tensor quantize_per_tensor_dynamic quantize_per_channel dequantize int_repr q_scale"
         " q_zero_point q_per_channel_scales q_per_channel_zero_points q_per_channel_axis qscheme"
         " quantized_batch_norm quantized_gru_cell quantized_lstm_cell quantized_max_pool1d quantized_max_pool2d"
@@ -118,7 +118,7 @@ GROUPS = (
     Group(
         "Sparse and other layouts",
         "both bounds of a box are dense (strided) tensors",
-        "keep the box dense; a plain sparse matrix A may multiply it: A @ X; else use A.to_dense()",
+        "keep the box dense; a plain sparse matrix A may multiply a box, A @ X; for other functions use A.to_dense()",
         "to_sparse sparse_mask sparse_resize_ sparse_resize_and_clear_ resize_as_sparse_ coalesce is_coalesced"
         " _coalesced_ _to_dense indices indices_copy values values_copy _indices _values _nnz _dimI _dimV crow_indices"
         " crow_indices_copy col_indices col_indices_copy ccol_indices ccol_indices_copy row_indices row_indices_copy"
@@ -128,13 +128,13 @@ GROUPS = (
         {
             "_nested_tensor_from_tensor_list _nested_view_from_buffer _nested_view_from_buffer_copy"
             " _nested_view_from_jagged _nested_view_from_jagged_copy": "keep boxes of several lengths in a list, or pad"
-            " them to one with torch.nn.utils.rnn.pad_sequence and mask what was added",
+            " them to one length with torch.nn.utils.rnn.pad_sequence and mask the padding",
         },
     ),
     Group(
         "Kernels of one backend",
-        "they are what torch calls on certain devices, and do not run on a box",
-        "call the function of torch that every device has: conv2d, batch_norm, lstm and their kind",
+        "torch calls them on certain devices only, and they do not run on a box",
+        "call the function that torch has for every device, such as conv2d, batch_norm or lstm",
         "miopen_batch_norm miopen_convolution miopen_convolution_add_relu miopen_convolution_relu"
         " miopen_convolution_transpose miopen_depthwise_convolution miopen_rnn",
         {
@@ -150,16 +150,16 @@ GROUPS = (
         "is_set_to __setstate__ storage_type record_stream apply_ map_ map2_",
         {
             "as_strided as_strided_ as_strided_copy": "use x.unfold(...), x.diagonal(...), x.expand(...) or an index:"
-            " they do not read memory as it lies",
+            " they do not depend on the layout in memory",
             "as_strided_scatter": "use torch.slice_scatter, select_scatter or index_put",
             "set_": "use x = y, or x.copy_(y) to write values",
-            "embedding_renorm_": "it rescales rows in place, for max_norm: rescale the box of weights before",
+            "embedding_renorm_": "max_norm rescales rows in place: rescale the box of weights before the call",
         },
     ),
     Group(
         "Shape in place",
-        "a tensor that wraps two others has one shape from its beginning to its end",
-        "assign the result of the operation that makes a new tensor",
+        "the shape of a box cannot change",
+        "assign the result of the out-of-place operation",
         "",
         {
             "unsqueeze_": "use x = x.unsqueeze(dim)",
@@ -174,17 +174,17 @@ GROUPS = (
     ),
     Group(
         "Gradients of a box",
-        "a box has two values, and gradients are those of its bounds",
+        "a box has two values, and gradients belong to its bounds",
         "differentiate a bound: Y.lower.sum().backward() or Y.upper.sum().backward()",
         "backward",
         {
-            "torch.autograd.grad": "take those of a bound: torch.autograd.grad(Y.lower.sum(), [X.lower, X.upper])",
+            "torch.autograd.grad": "differentiate a bound: torch.autograd.grad(Y.lower.sum(), [X.lower, X.upper])",
             "register_hook register_post_accumulate_grad_hook": "register the hook on Y.lower or on Y.upper",
         },
         EscapeError,
     ),
 )
-"""Every reason for which functions are refused."""
+"""All groups of refused functions."""
 
 _REFUSED = {
     name.rpartition(".")[2]: (name, group, instead) for group in GROUPS for name, instead in group.advice().items()

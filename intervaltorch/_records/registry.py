@@ -1,8 +1,8 @@
-"""One record for each function the library knows, read by every part that needs to know it.
+"""One record for each function that has a rule.
 
-`Op` is what is known about a function; `OPS` maps every spelling of it (function, method, operator, in place,
-ATen name) to its record. The interval rule, the contract tests, the table in the docs and `supported_ops`
-all read the same record.
+`Op` is the record of a function. `OPS` maps every spelling of the function (function, method, operator, in place, ATen
+name) to the record. The dispatcher, the contract tests, the table in the docs and `supported_ops` all read the same
+record.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ class Box:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Op:
-    r"""What is known about one function.
+    r"""The record of one function.
 
     Attributes:
         name: its usual name, such as `"exp"`.
-        formula: what it computes, in LaTeX.
+        formula: the function in LaTeX.
         family: the theorem that bounds it, such as `"increasing"`.
         enclose: the rule: takes the function's own arguments with `Box` in place of tensors, returns boxes.
         function: the function on plain tensors, for tests and examples.
-        domain: closed interval outside which it gives NaN.
+        domain: closed interval outside which the function gives NaN.
         image: closed interval that contains every value.
         curvature: `"convex"`, `"concave"` or None, on the domain.
         critical: arguments at which a unary function changes direction.
@@ -64,14 +64,14 @@ class Op:
             marked by `proven` instead.
         proven: whether outward mode's bounds rest on a stated budget or a proof.
         sharp: whether the box is the hull of the range, up to rounding.
-        note: what is loose about it, or a source.
-        complex: makes, of the rule for boxes of real numbers, the one for rectangles of complex numbers; None if the op
-            has none and refuses them.
-        torch_checks: whether torch is asked if it takes arguments of these shapes and dtypes, since the rule takes some
-            that torch refuses.
-        each_bound: whether the rule applies torch's own function to either bound, so that its results lie in memory as
-            torch's do.
-        registered: whether it came by `register` instead of with the library.
+        note: where the box is wider than the hull, or a source.
+        complex: turns the rule for boxes of real numbers into a rule for rectangles of complex numbers; None if the op
+            refuses complex boxes.
+        torch_checks: whether torch is asked if it takes arguments of these shapes and dtypes. Needed if the rule takes
+            arguments that torch refuses.
+        each_bound: whether the rule applies torch's own function to each bound, so that the results have the strides
+            of torch's results.
+        registered: whether a user registered the op; False for ops of the library.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Op:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Spelling:
-    """One way to call an op: the callable, and whether (or by which argument) it works in place."""
+    """One way to call an op: the callable, and whether it works in place, or which argument decides that."""
 
     op: Op
     function: Callable[..., Any]
@@ -108,12 +108,12 @@ class Spelling:
 OPS: dict[Any, Spelling] = {}
 """Every callable that reaches the dispatcher, with its record."""
 
-# `gelu` and its kind live in the private module that `torch.nn.functional` takes them from.
+# `gelu` and similar functions are in a private module, from which `torch.nn.functional` imports them.
 _NAMESPACES = (torch, torch.Tensor, torch.special, sys.modules[F.gelu.__module__], torch.ops.aten)
 
 
 def spellings(*names: str, functional: bool = True) -> list[Any]:
-    """Find the callables of torch that go by these names, in place variants included.
+    """Find the callables of torch with these names, in place variants included.
 
     Args:
         *names: bare names, looked up in `torch`, `torch.Tensor`, `torch.special`, the module of `F.gelu`,
@@ -179,7 +179,7 @@ _AUGMENTED = {
 
 
 def spelled(function: Any) -> str:
-    """Return the name by which a user knows a callable that reached the dispatcher."""
+    """Return a callable's name as users write it."""
     if getattr(function, "__name__", "") in _ACCESSORS:
         return f"torch.Tensor.{bare_name(function)}"
     if isinstance(function, (torch._ops.OpOverload, torch._ops.OpOverloadPacket)):

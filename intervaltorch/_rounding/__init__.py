@@ -1,4 +1,4 @@
-"""Rounding: what a program asks of its bounds, the error budgets, and what must hold for them to be true."""
+"""Rounding: the two modes, the error budgets, and the conditions under which the budgets hold."""
 
 from .budgets import (
     CORRECTLY_ROUNDED,

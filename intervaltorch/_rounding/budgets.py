@@ -9,8 +9,7 @@ and sums and products of matrices obey the $\gamma$ bounds of Higham (2002), *Ac
 of Numerical Algorithms*, section 3.1, whatever the order of summation:
 $\gamma_n = nu/(1 - nu)$.
 
-Every widening is a constant for autograd, so gradients pass straight through it and nothing more is kept for the
-backward pass.
+Every widening is a constant for autograd: gradients pass through unchanged, and the backward pass keeps nothing more.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ class Budget:
     are those of the dtype's `torch.finfo`, y is the computed value and x the (largest) argument.
 
     Args:
-        relative: error in units of eps·abs(y); half of one is a correctly rounded result.
+        relative: error in units of eps·abs(y); 1/2 for a correctly rounded result.
         input: error in units of eps·abs(x).
         absolute: error in units of the smallest normal number; 1 covers a gradual underflow.
-        cuda: what takes the place of `relative` for values computed by CUDA, in float32 and float64; None if unknown.
+        cuda: replaces `relative` for values computed by CUDA, in float32 and float64; None if unknown.
 
     Example:
         >>> Budget(relative=2)
@@ -56,9 +55,9 @@ class Budget:
     cuda: float | None = None
 
     def on(self, device: torch.device) -> Budget | None:
-        """Return the budget of values that this device computes, None if it is unknown.
+        """Return the budget of values that this device computes, None if the budget is unknown.
 
-        CPUs have been measured. What a tensor of the meta device holds is never seen, so that it may have any budget.
+        Budgets of CPUs are measured. Tensors on the meta device have no values, so any budget is right for them.
         """
         if self == EXACT or device.type in ("cpu", "meta"):
             return self
@@ -72,7 +71,7 @@ EXACT = Budget(0, 0, 0)
 
 
 def ieee_budget(relative: float, input: float = 0, absolute: float = 1) -> Budget:
-    """The budget of a few operations of IEEE 754, which CUDA keeps too: sums, products, quotients and square roots."""
+    """The budget of operations of IEEE 754: sums, products, quotients and square roots. It holds for CUDA too."""
     return Budget(relative, input, absolute, cuda=relative)
 
 
@@ -89,8 +88,8 @@ def gamma(n: int, dtype: torch.dtype) -> float:
     """Return Higham's γ(n) = nu / (1 - nu), with room for its own rounding.
 
     Raises:
-        UnprovenOpError: if nu >= 1/2: sums that long carry no useful bound in this dtype; or if torch may compute in
-            less than this dtype's precision.
+        UnprovenOpError: if nu >= 1/2, because so long a sum has no useful bound in this dtype; or if torch may compute
+            in less than this dtype's precision.
     """
     check_precision(dtype)
     nu = n * unit(dtype)
@@ -104,9 +103,9 @@ def gamma(n: int, dtype: torch.dtype) -> float:
 def down(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
     """Return a number at most y - error, as a constant shift for autograd; -inf where either is NaN.
 
-    The subtraction commits half an ulp of its result, at most u(|y| + error); the caller's `error` must
-    contain a full eps·|y| + tiny for it, as `slack` does. Where y overflowed to +inf the real value may be finite: it
-    is at least the largest finite number less the relative error of y, which `overflow` must exceed.
+    The subtraction errs by half an ulp of its result, at most u(|y| + error). The caller's `error` must contain
+    eps·|y| + tiny for this error, as `slack` does. Where y overflowed to +inf, the real value may be finite: it is at
+    least the largest finite number less the relative error of y. `overflow` must exceed this relative error.
     """
     lower = y - error
     largest = torch.finfo(lower.dtype).max * (1 - overflow)
@@ -126,8 +125,8 @@ def up(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
 def slack(y: Tensor, budget: Budget, x: Tensor | None = None) -> Tensor:
     """Return the error of a computed y by its budget, and one eps·|y| + tiny for `down` and `up`.
 
-    The products and sums here are of non-negative terms and err by less than 8u relative to their value,
-    which the factor 1 + 8 eps covers. Of an overflowed y it is the error of the largest finite number.
+    The products and sums here have non-negative terms and err by less than 8u relative to their value, which the factor
+    1 + 8 eps covers. For an overflowed y the error is that of the largest finite number.
     """
     info = torch.finfo(y.dtype)
     room = 1 + 8 * info.eps
@@ -151,7 +150,7 @@ def widen(
         lower: computed lower bounds.
         upper: computed upper bounds, same shape.
         budget: error of the values that were computed.
-        image: closed range of the function; a bound outside it is only an effect of the widening.
+        image: closed range of the function; only the widening can move a bound outside it.
         at_lower: arguments whose size enters `Budget.input` at the lower bound.
         at_upper: the same at the upper bound.
     """
@@ -177,7 +176,7 @@ def widen(
 def untracked(x: Tensor) -> Tensor:
     """The same memory outside the autograd graph, to correct a fresh result that autograd does not keep.
 
-    In forward mode too: what is written into the result itself would overwrite its tangent.
+    In forward mode the result is detached too, because a write into the result itself would overwrite its tangent.
     """
     return x.detach() if x.requires_grad or forward_mode() else x
 
@@ -196,10 +195,10 @@ def _shifted(move: Any, y: Tensor, relative: float, absolute: float, image: tupl
 
 @functools.lru_cache(maxsize=1024)
 def _shift(dtype: torch.dtype, budget: Budget, image: tuple[float, float]) -> tuple[float, float, float, float, float]:
-    """How `widen` moves bounds: factor of abs(y), summand, the largest sure number below an overflow, and the image.
+    """How `widen` moves bounds: factor of abs(y), summand, the bound that replaces an overflow, and the image.
 
     The factor's conversion to the dtype and its product with abs(y) err relatively by 2u together, which 1 + 8 eps
-    covers; the two sums round to within u|y| each, hence 3/2 eps·|y| more, or one eps·|y| where there is no summand.
+    covers. Each of the two sums rounds to within u|y|, hence 3/2 eps·|y| more, or one eps·|y| without a summand.
     """
     info = torch.finfo(dtype)
     room = 1 + 8 * info.eps
@@ -237,8 +236,8 @@ def narrows(before: torch.dtype, after: torch.dtype) -> bool:
 def narrowed(y: Tensor, dtype: torch.dtype, towards: float) -> Tensor:
     """Convert to another dtype, rounding towards -inf or inf: the nearest number of the dtype on that side.
 
-    Rounding to nearest gives a neighbour of y; where it lies on the wrong side, the next number is the one on the other
-    side. Both comparisons are exact, because the narrower numbers are converted back without rounding.
+    Rounding to nearest gives a neighbour of y. Where the neighbour lies on the wrong side, the next number lies on the
+    right side. Both comparisons are exact, because the narrower numbers are converted back without rounding.
     """
     near = y.to(dtype)
     with torch.no_grad():

@@ -45,10 +45,10 @@ _REDUCED = ("tf32", "bf16")
 
 
 def check_convolution(x: torch.Tensor) -> None:
-    """Refuse convolutions that torch may compute by something else than sums of products, or in less precision.
+    """Refuse convolutions that torch may compute in other ways than as sums of products, or in less precision.
 
-    On the CPU oneDNN computes them directly; the alternatives to it include Winograd's algorithm. On CUDA cuDNN chooses
-    among algorithms, Winograd's and Fourier transforms included, and allows TF32 unless told otherwise.
+    On the CPU oneDNN computes convolutions directly; without oneDNN torch may use Winograd's algorithm. On CUDA cuDNN
+    chooses among algorithms, Winograd's and Fourier transforms included, and allows TF32 by default.
     """
     if x.device.type == "cuda" and torch.backends.cudnn.enabled:
         raise _refusal(
@@ -84,7 +84,7 @@ _FPMATH = (os.environ.get("ONEDNN_DEFAULT_FPMATH_MODE") or os.environ.get("DNNL_
 
 
 class _Pool(threading.local):
-    """How large a pool of threads this thread has found to underflow gradually."""
+    """The size of the thread pool that this thread has last found to underflow gradually."""
 
     size = 1
 
@@ -92,17 +92,17 @@ class _Pool(threading.local):
 _pool = _Pool()
 _SMALLEST_NORMAL = sys.float_info.min
 _GRAIN = 32768
-"""As many elements as torch gives to one thread at the least (`at::internal::GRAIN_SIZE`)."""
+"""The smallest number of elements that torch gives to one thread (`at::internal::GRAIN_SIZE`)."""
 
 
 def check_underflow(entering: bool = False) -> None:
-    """Refuse to go on where subnormal numbers are flushed to zero, in this thread or in one of its pool.
+    """Refuse to go on if subnormal numbers are flushed to zero, in this thread or in a thread of its pool.
 
-    The flag is one of each thread; a thread inherits it from the one that starts it, so a pool that was started under
-    the flag keeps it. Python's own arithmetic shows this thread's.
+    Each thread has a flag of its own, and inherits it from the thread that starts it. So a pool that was started under
+    the flag keeps the flag. Python's own arithmetic shows the flag of this thread.
 
     Args:
-        entering: whether to look at the pool again; else only at one of another size than was looked at.
+        entering: whether to check the pool again; otherwise the pool is checked only if its size has changed.
     """
     if _SMALLEST_NORMAL * 0.5 == 0.0:
         _pool.size = 1

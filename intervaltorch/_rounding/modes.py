@@ -1,8 +1,8 @@
-r"""Rounding modes: what a program asks of its bounds.
+r"""Rounding modes.
 
-In *outward* mode every bound contains the result of real arithmetic on the given floating-point inputs; in *nearest*
-mode it contains it up to the rounding error that outward mode would add. The arithmetic is in `_budgets`, what must
-hold for it to be true in `_conditions`; rules reach both through this module.
+In *outward* mode every box contains the result of real arithmetic on the given floating-point inputs. In *nearest* mode
+it contains the result up to the rounding error that outward mode would add. The arithmetic is in `budgets`, and the
+conditions under which the arithmetic is right are in `conditions`.
 """
 
 from __future__ import annotations
@@ -81,22 +81,23 @@ def _make_setting(mode: str, strict: bool, accumulate: str | None) -> _Setting:
 
 
 class rounding:
-    """Choose the rounding mode inside a `with` block, or of a function (`async` ones too) as its decorator.
+    """Choose the rounding mode: of a `with` block, or as a decorator of a function, which may be `async`.
 
-    The choice belongs to the current thread or asynchronous task, and ends with the block. A generator that yields
-    inside its block leaves the choice to its consumer until it leaves the block.
+    The choice applies to the current thread or asynchronous task, and ends with the block. If a generator yields inside
+    the block, the choice also applies to the generator's consumer, until the generator leaves the block.
 
     Args:
-        mode: `"outward"`: bounds contain the result of real arithmetic. `"nearest"`: they contain it
-            up to rounding; faster.
+        mode: `"outward"`: boxes contain the result of real arithmetic. `"nearest"`: boxes contain this result up to
+            rounding; faster.
         strict: with `"outward"`, raise `UnprovenOpError` at operations without a stated error budget.
         accumulate: with `"outward"`, `"float64"` computes affine operations and sums of float32 in float64 and
-            rounds their results outward to float32: slower, and hardly wider than in real arithmetic.
+            rounds their results outward to float32. This is slower, but the boxes are hardly wider than in real
+            arithmetic.
 
     Raises:
-        ValueError: for another mode, or `strict` or `accumulate` with `"nearest"`.
-        TypeError: as the decorator of a generator function.
-        UnprovenOpError: on entering `"outward"` where subnormal numbers are flushed to zero.
+        ValueError: if the mode is unknown, or if `strict` or `accumulate` is given with `"nearest"`.
+        TypeError: if the decorated function is a generator.
+        UnprovenOpError: on entering `"outward"`, if subnormal numbers are flushed to zero.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -131,7 +132,7 @@ class rounding:
         """Run a function in this mode at every call."""
         if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
             raise TypeError(
-                f"rounding cannot decorate the generator {function.__name__}: it would run in its consumer's mode;"
+                f"rounding cannot decorate the generator {function.__name__}: a generator runs in its consumer's mode;"
                 " decorate the function that consumes it, or use a with block between two yields"
             )
         if inspect.iscoroutinefunction(function):
@@ -151,7 +152,7 @@ class rounding:
         return call  # type: ignore[return-value]
 
     def _anew(self) -> rounding:
-        """The same choice for one call: threads and tasks that run a decorated function share no blocks."""
+        """The same choice for one call: threads and tasks that run a decorated function must not share blocks."""
         fresh = object.__new__(rounding)
         fresh._chosen, fresh._open = self._chosen, []
         return fresh
@@ -176,7 +177,7 @@ def set_default_rounding(mode: Mode, *, strict: bool = False, accumulate: Litera
 
 
 def get_rounding() -> Mode:
-    """Return the rounding mode in force here, `"nearest"` or `"outward"`."""
+    """Return the current rounding mode, `"nearest"` or `"outward"`."""
     return "outward" if outward() else "nearest"
 
 
@@ -198,14 +199,14 @@ def stated_or_guessed(name: str, budget: Budget | None) -> Budget:
         raise UnprovenOpError(
             f"no rounding error budget is stated for {name}",
             'rounding("outward", strict=True) only runs ops whose error is bounded',
-            "leave strict out to widen it by a guess, with a warning; or write this part with other operations",
+            "leave strict out to widen the result by a guess, with a warning; or write this part with other operations",
         )
     _warn_unproven(name)
     return UNPROVEN
 
 
 def stated(budget: Budget, y: Tensor) -> Budget:
-    """Return the budget of a computed `y` on its device, or what `stated_or_guessed` says where it has none."""
+    """Return the budget of a computed `y` on its device, or the guess of `stated_or_guessed` if it has none."""
     known = budget.on(y.device)
     return stated_or_guessed(f"this operation on {y.device.type}", None) if known is None else known
 
@@ -218,7 +219,7 @@ def widen(
     at_lower: Tensor | None = None,
     at_upper: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Move computed bounds outward by the budget that their device has; see `budgets.widen`."""
+    """Move computed bounds outward by the budget of their device; see `budgets.widen`."""
     return _widen(lower, upper, stated(budget, lower), image, at_lower, at_upper)
 
 

@@ -1,4 +1,4 @@
-"""What rules share: boxes of nested arguments, hulls, unknown entries, undecided Booleans, domains."""
+"""Helpers of rules: boxes in nested arguments, hulls, unknown entries, undecided Booleans, domains."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def map_boxes(pick: Callable[[Box], Any], args: Any) -> Any:
 
 
 def zip_boxes(lower: Any, upper: Any) -> Any:
-    """Pair the results of a function at both ends, whatever tuples and lists hold them."""
+    """Make boxes of the results of a function at both ends, also in nested tuples and lists."""
     if isinstance(lower, Tensor):
         return Box(lower, upper)
     if isinstance(lower, (tuple, list)):
@@ -71,15 +71,15 @@ def hull(x: Box, y: Box) -> Box:
 
 
 def intersect(x: Box, y: Box) -> Box:
-    """The points in both boxes; only for boxes that are known to share the value sought."""
+    """The points in both boxes; only for two boxes that both contain the value that is to be bounded."""
     return ordered(torch.maximum(x.lower, y.lower), torch.minimum(x.upper, y.upper))
 
 
 def ordered(lower: Tensor, upper: Tensor) -> Box:
-    """The box with these bounds, each of which was computed by itself.
+    """The box with these bounds, which were computed independently.
 
-    In nearest mode rounding may exchange them, and then what lies between them is the answer; each bound keeps the
-    gradient that it has.
+    In nearest mode rounding may exchange the bounds of a thin box. Then the box between them is the answer; each bound
+    keeps its own gradient.
     """
     if outward():
         return Box(lower, upper)
@@ -109,13 +109,13 @@ def unbounded(lower: Tensor, upper: Tensor) -> Box:
 
 
 def sides_of_zero(x: Box) -> tuple[Tensor, Tensor]:
-    """Whether a box comes to 0 from below, and whether from above: what a function with a pole at 0 has to know.
+    """Whether a box reaches 0 from below, and whether it reaches 0 from above: needed at a pole at 0.
 
-    Zero is one real number, and the sign of a zero says nothing where a function is continuous. At a pole torch's
-    kernels take -0.0 for the end of the negative numbers and 0.0 for the start of the positive ones. So does a box: its
-    points are the floats from its lower to its upper end, where -0.0 is the one just below 0.0. [0.0, 1] comes to 0
-    from above only, [-1, -0.0] from below only, [-0.0, 1] and [-1, 0.0] from both sides. A box of no width, whose sign
-    is what rounding left, comes from both.
+    Where a function is continuous, the sign of a zero does not matter. At a pole torch's kernels take -0.0 as the end
+    of the negative numbers and 0.0 as the start of the positive ones. A box follows this: its points are the floats
+    from its lower to its upper end, and -0.0 is the float just below 0.0. So [0.0, 1] reaches 0 from above only, [-1,
+    -0.0] from below only, [-0.0, 1] and [-1, 0.0] from both sides. A zero of no width reaches 0 from both sides,
+    because rounding may have chosen its sign.
     """
     l, u = x
     meets = (l <= 0) & (u >= 0)
@@ -123,10 +123,10 @@ def sides_of_zero(x: Box) -> tuple[Tensor, Tensor]:
 
 
 def decided(mask: Any, what: str) -> Any:
-    """Return the plain tensor that a Boolean box equals everywhere, or refuse.
+    """Return a Boolean box as a plain tensor, if every entry is decided.
 
     Raises:
-        UndecidedError: if some entry may be either.
+        UndecidedError: if an entry may be true or false.
     """
     if not isinstance(mask, Box):
         return mask
@@ -141,10 +141,12 @@ def decided(mask: Any, what: str) -> Any:
 
 
 def check_writable(box: Box) -> None:
-    """Refuse to write into a box of which autograd would let one bound be written and not the other, or neither.
+    """Refuse to write into a box if autograd forbids to write into one of its bounds.
+
+    In some cases torch would raise the error after it has written the first bound, and would leave a wrong box.
 
     Raises:
-        RuntimeError: where torch raises it, in some cases after it has written.
+        RuntimeError: as torch does.
     """
     for bound in box:
         if bound.is_inference() and not torch.is_inference_mode_enabled():
@@ -157,12 +159,12 @@ def check_writable(box: Box) -> None:
             if whole.is_leaf and whole.requires_grad:
                 raise RuntimeError(
                     "a leaf box that requires grad is being used in an in-place operation:"
-                    " use the other one, or clone it"
+                    " use the out-of-place operation, or clone the box"
                 )
 
 
 def share(mask: Tensor, verb: str) -> str:
-    """Say of how many entries a mask is true, and where the first of them is."""
+    """Say for how many entries a mask is true, and where the first of them is."""
     if vmapping():
         return f"entries of some samples {verb}"
     first = tuple(mask.nonzero()[0].tolist())
@@ -173,11 +175,12 @@ def share(mask: Tensor, verb: str) -> str:
 
 
 def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> Any:
-    """Return a box as it is to be evaluated, or refuse one some of whose points lie outside the closed domain.
+    """Return a box whose points all lie in the closed domain, or refuse the box.
 
-    In outward mode rounding moves an end that lies on the edge of the domain out of it. A box that reaches inside, and
-    leaves by no more than `_ROUNDINGS` roundings of numbers of its size or of 1, is cut to its part inside: there the
-    function has all of its values. The end that is cut is a constant for autograd.
+    In outward mode rounding moves an end that lies on the edge of the domain out of the domain. So a box is cut to its
+    part inside the domain if it has points inside and leaves the domain by no more than `_ROUNDINGS` roundings of
+    numbers of its size or of 1. All values of the function belong to the part inside. The end that is cut is a
+    constant for autograd.
 
     Raises:
         DomainError: with the first offending index, its bounds, and how to stay inside.
@@ -206,16 +209,16 @@ def check_domain(op_name: str, x: Any, domain: tuple[float, float]) -> Any:
 
 
 _ROUNDINGS = 64
-"""By how many eps a box may leave a domain in outward mode: more than some elementwise operations add to an end."""
+"""By how many eps a box may leave a domain in outward mode; several elementwise operations add less to an end."""
 _BY_ROUNDING = (
-    "it leaves by so little that outward rounding of an earlier step may have done it: where the exact values stay "
+    "it leaves by so little that outward rounding of an earlier step may be the cause: if the exact values stay "
     "inside, the clamp below loses nothing"
 )
 
 
 @torch.no_grad()
 def _nearly_inside(l: Tensor, u: Tensor, domain: tuple[float, float], roundings: float) -> Tensor:
-    """Whether a box has points in a domain and leaves it by a few roundings at most."""
+    """Whether a box has points in a domain and leaves the domain by a few roundings at most."""
     low, high = domain
     size = torch.maximum(l.abs(), u.abs()).clamp(min=1.0, max=torch.finfo(l.dtype).max)
     room = size * (roundings * torch.finfo(l.dtype).eps)

@@ -1,4 +1,4 @@
-"""How a tensor lies in memory: its strides decide whether a later `flatten` or `contiguous` is a view or a copy."""
+"""Strides of tensors. They decide whether a later `flatten` or `contiguous` returns a view or a copy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def rearranged(value: Any) -> bool:
 
 
 def strides(x: Tensor) -> tuple[int, ...] | None:
-    """The strides of the dimensions that have more than one index; None where a tensor has no layout to speak of."""
+    """The strides of the dimensions that have more than one index; None for a tensor without strides."""
     if not _has_strides(x):
         return None
     if not x.numel():
@@ -36,7 +36,7 @@ def strides(x: Tensor) -> tuple[int, ...] | None:
 def laid_out(x: Tensor, wanted: tuple[int, ...] | None) -> Tensor:
     """The same values with these `strides`: the tensor itself, or a copy with its dimensions stored in that order.
 
-    A layout with gaps or with repeated entries is one of a view, and left alone.
+    A layout with gaps or with repeated entries belongs to a view, and is not copied.
     """
     if wanted is None or strides(x) in (None, wanted):
         return x
@@ -49,7 +49,7 @@ def laid_out(x: Tensor, wanted: tuple[int, ...] | None) -> Tensor:
 
 
 def copied(x: Tensor) -> Tensor:
-    """A copy in memory of its own that lies as the tensor does, also where entries repeat or leave gaps."""
+    """A copy in memory of its own with the same strides, also where entries repeat or leave gaps."""
     x = x.detach()
     if not _has_strides(x) or x.is_contiguous():
         return x.clone()

@@ -4,8 +4,8 @@ A line of slope a lies below f on [l, u] iff its intercept is at most $\min_{l \
 may be chosen, and only the intercept has to be right.
 
 Inflection points cut the box into pieces on which f is convex or concave, and a grid cuts each piece into cells. On a
-cell of a concave piece $f(x) - a x$ is least at an end. On one of a convex piece f lies above its tangent at the middle
-of the cell. All of that is computed from values and derivatives at the grid, and can be differentiated.
+cell of a concave piece, $f(x) - a x$ is least at an end. On a cell of a convex piece, f lies above its tangent at the
+middle of the cell. So intercepts are computed from values and derivatives at the grid, and can be differentiated.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Curve:
     """Where a function of one argument bends.
 
     Attributes:
-        curvature: `"convex"` or `"concave"`: left of the first inflection point.
-        inflections: in increasing order, where the curvature changes its sign; a kink that separates two pieces of one
-            curvature is named twice.
-        period: of a periodic function, whose inflection points are those of one period.
-        kinks: of a piecewise linear function, where its slope changes; it needs no inflection points.
+        curvature: `"convex"` or `"concave"`: the curvature left of the first inflection point.
+        inflections: where the curvature changes its sign, in increasing order; a kink that separates two pieces of the
+            same curvature is named twice.
+        period: the period of a periodic function, whose inflection points are those of one period.
+        kinks: where the slope of a piecewise linear function changes; such a function needs no inflection points.
         slack: how far the function may lie from one that bends as stated.
     """
 
@@ -73,7 +73,7 @@ class Free(NamedTuple):
 
 
 def constant_lines(box: Box) -> Lines:
-    """Lines of slope 0: they say what the box says."""
+    """Lines of slope 0: the bounds of the box."""
     flat = torch.zeros_like(box.lower)
     return Lines(flat, box.lower, flat, box.upper)
 
@@ -83,12 +83,12 @@ def lines(function: Function, curve: Curve, x: Box, y: Box) -> tuple[Lines, Free
 
     Args:
         function: elementwise on plain tensors, differentiable.
-        curve: where it bends.
+        curve: where the function bends.
         x: the box of its argument.
-        y: the box of its values, for entries at which no line is better than a constant: infinite ones.
+        y: the box of its values. Entries with infinite ends get the constant lines of this box.
 
     Returns:
-        Lines whose values at the centre of the box are near the best, and the lines of other slopes.
+        Lines that are nearly the tightest ones at the centre of the box, and the lines of other slopes.
     """
     usable = (x.lower.isfinite() & x.upper.isfinite() & y.lower.isfinite() & y.upper.isfinite()).detach()
     shift = None
@@ -137,12 +137,13 @@ class _Grid:
     """Values and derivatives of a function at points that cut each box into cells.
 
     Attributes:
-        ends: of the cells, `(cells + 1, *shape)`, in increasing order: both ends of the box among them.
-        middles: of the cells, `(cells, *shape)`.
-        at_ends: values there.
-        at_middles: values there.
-        slopes: the derivatives there.
-        convex: of each cell, whether the function is convex there; None for a piecewise linear function.
+        ends: the ends of the cells, `(cells + 1, *shape)`, in increasing order; the first and the last are the ends of
+            the box.
+        middles: the middles of the cells, `(cells, *shape)`.
+        at_ends: the values at the ends.
+        at_middles: the values at the middles.
+        slopes: the derivatives at the middles.
+        convex: whether the function is convex on each cell; None for a piecewise linear function.
     """
 
     def __init__(self, function: Function, curve: Curve, x: Box) -> None:
@@ -194,15 +195,16 @@ class _Grid:
         return torch.where(first, slopes[0], slopes[1]), torch.where(first, lines[0][1], lines[1][1])
 
     def _tangent_slope(self, sign: int, centre: Tensor) -> Tensor:
-        """The derivative near the centre: that of the cell which holds it."""
+        """The derivative near the centre: that at the middle of the cell that contains the centre."""
         with torch.no_grad():
             place = (self.ends[1:-1] <= centre).sum(0, keepdim=True)
         return sign * self.slopes.gather(0, place)[0]
 
     def _hull_slope(self, sign: int, centre: Tensor) -> Tensor:
-        """The slope at the centre of the convex hull of `sign f` at the ends of the cells.
+        """The slope, at the centre, of the convex hull of the values of `sign f` at the ends of the cells.
 
-        The chord of two points on either side of the centre is exchanged for a lower one while there is one.
+        The search starts with a chord of two points on either side of the centre, and takes a lower chord while there
+        is one.
         """
         values = sign * self.at_ends
         with torch.no_grad():
@@ -217,7 +219,7 @@ class _Grid:
         return torch.where(apart, slope, self._tangent_slope(sign, centre))
 
     def _chord(self, values: Tensor, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        """The slope between two ends of cells, and where they are far enough apart to tell."""
+        """The slope between two ends of cells, and where the ends are far enough apart for a slope."""
         (a, b), (f, g) = ([x.gather(0, at[None])[0] for at in (left, right)] for x in (self.ends, values))
         apart = (b - a > 8 * torch.finfo(a.dtype).eps * torch.maximum(a.abs(), b.abs())).detach()
         return torch.where(apart, (g - f) / torch.where(apart, b - a, 1.0), 0.0), apart

@@ -1,4 +1,4 @@
-"""What goes into arithmetic and what comes out of it: operands made boxes, computed bounds rounded outward."""
+"""Before and after arithmetic: operands become boxes, and computed bounds are rounded outward."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ def widened(
     at: tuple[Tensor | None, Tensor | None] = (None, None),
     of: tuple[Box, ...] = (),
 ) -> Box:
-    """Round computed bounds outward if the mode asks.
+    """Round computed bounds outward in outward mode.
 
     Args:
-        box: computed bounds, fresh. Where they err by more than a correct rounding, nearest mode puts them in order.
-        budget: their rounding error.
+        box: computed bounds, fresh. If the budget exceeds a correct rounding, nearest mode puts exchanged bounds in
+            order.
+        budget: the rounding error of the bounds.
         image: closed range of the function.
         signs: tells where the real values are known to be non-negative, and where non-positive; computed
             bounds of that sign are not moved across zero, and a zero keeps its sign.
         at: arguments whose size enters `Budget.input` at the lower and at the upper bound.
-        of: operands of which a point at infinity, such as a mask of -inf, makes the result such a point: a bound at the
-            far infinity is then no overflow.
+        of: operands that may be points at infinity, such as a mask of -inf. Where one is, the result is a point at
+            infinity too, and not an overflow.
     """
     if not rounding.outward():
         return box if budget in (CORRECTLY_ROUNDED, SUM) else ordered(*box)
@@ -89,10 +90,11 @@ def corners(function: Any, x: Box, y: Box, **kwargs: Any) -> tuple[Tensor, Tenso
 
 
 def with_open_ends(function: Any, x: Box, y: Box, lower: Tensor, upper: Tensor, **kwargs: Any) -> Box:
-    """Return computed bounds of x y or x / y, without the NaN that infinite ends make in them or in their gradients.
+    """Return computed bounds of x y or x / y, without the NaN that infinite ends cause in bounds or gradients.
 
-    An infinite end is no point: 0 times every point is 0, and a number divided by ever larger ones goes to 0. Nothing
-    is known only where both are points, as a box of no width at infinity is.
+    An infinite end is not a point of the box: 0 times every point is 0, and a number divided by larger and larger
+    numbers goes to 0. NaN means that nothing is known only where both operands are points, as a box of no width at
+    infinity is.
     """
     if not readable(lower):
         return unbounded(lower, upper)
@@ -125,8 +127,8 @@ def _has_nan_or_gradients_at_infinity(lower: Tensor, upper: Tensor) -> bool:
 def operand(x: Operand, like: Operand) -> Box:
     """Return an operand as a box.
 
-    In outward mode a Python number means its exact binary64 value, and a tensor its exact values: what the
-    dtype of the result cannot hold becomes the interval around it.
+    In outward mode a Python number means its exact binary64 value, and a tensor means its exact values. A value that
+    the dtype of the result cannot hold becomes the interval between its neighbours.
 
     Args:
         x: box, tensor or number.
@@ -147,7 +149,7 @@ def operand(x: Operand, like: Operand) -> Box:
 
 
 def _converted(x: Box, other: Tensor) -> Box:
-    """Convert a box to the dtype that its combination with another tensor has, rounding outward."""
+    """Convert a box to the dtype of its combination with another tensor, rounding outward."""
     before, after = x.lower.dtype, torch.result_type(x.lower, other)
     if before == after or before is torch.bool or not after.is_floating_point:
         return x
@@ -175,7 +177,7 @@ def widest(*values: Operand) -> list[Box]:
 
 
 def as_tensors(x: Box, like: Box) -> Box:
-    """Return a number, as `operand` leaves one that is exact, or integers as a tensor of the dtype of `like`."""
+    """Return a number or integers as tensors of the dtype of `like`; `operand` leaves exact numbers as they are."""
     if isinstance(x.lower, Tensor):
         if x.lower.is_floating_point() or x.lower.is_complex() or not isinstance(like.lower, Tensor):
             return x

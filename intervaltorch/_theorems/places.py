@@ -1,4 +1,4 @@
-"""Places that are written more than once: which entry stays is open in torch, so a box holds all of them."""
+"""Places that are written more than once. Torch does not say which value stays, so the box contains all of them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def holds_places(index: Any) -> bool:
 
 
 def places_of(like: Tensor, pick: Callable[[Tensor], Tensor]) -> Tensor:
-    """Which entries of the flattened tensor a reading of it picks."""
+    """The places, in the flattened tensor, of the entries that `pick` picks."""
     return pick(torch.arange(like.numel(), device=like.device).view(like.shape))
 
 
@@ -37,7 +37,7 @@ def meet(places: Tensor) -> bool:
 
 
 def any_of_written(x: Box, places: Tensor, source: Box) -> Box:
-    """The hull of all that is written to a place: torch leaves open which of it stays.
+    """The hull of all values that are written to a place, because torch does not say which of them stays.
 
     Raises:
         UnsupportedOpError: for complex numbers.
@@ -45,7 +45,7 @@ def any_of_written(x: Box, places: Tensor, source: Box) -> Box:
     dtype = x.lower.dtype
     if dtype.is_complex:
         raise UnsupportedOpError(
-            "several complex numbers are written to one place, and torch leaves open which of them stays",
+            "several complex numbers are written to one place, and torch does not say which of them stays",
             "name each place once",
         )
 

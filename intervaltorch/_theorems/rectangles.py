@@ -1,7 +1,7 @@
-"""Rectangles of complex numbers: a box with complex bounds holds an interval for the real part and one for the other.
+"""Rectangles of complex numbers: a box with complex bounds has an interval for the real and one for the imaginary part.
 
-A rule for real boxes extends to them by its `Op.complex`: part by part where the function is linear with real
-coefficients, by the four products where it is bilinear. Functions without such an extension refuse complex boxes.
+`Op.complex` extends a rule for real boxes to rectangles: part by part if the function is linear with real coefficients,
+and by four products if the function is bilinear. Functions without an extension refuse complex boxes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Rule = Callable[..., Any]
 
 
 def parts(x: Any) -> tuple[Any, Any]:
-    """Real and imaginary part of a box, tensor or number; None for the imaginary part of what is real."""
+    """The real and imaginary part of a box, tensor or number; the imaginary part is None for a real one."""
     if isinstance(x, Box):
         return (Box(x.lower.real, x.upper.real), Box(x.lower.imag, x.upper.imag)) if x.lower.is_complex() else (x, None)
     if isinstance(x, Tensor):
@@ -45,12 +45,12 @@ def real_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 def unchanged(rule: Rule) -> Rule:
-    """What moves or reads entries does the same to both of their parts."""
+    """For functions that move or read entries: they treat both parts alike."""
     return rule
 
 
 def componentwise(rule: Rule) -> Rule:
-    """A linear function of its first argument with real coefficients: of each part by itself."""
+    """For functions that are linear in the first argument with real coefficients: each part by itself."""
 
     def enclose(input: Any, *args: Any, **kwargs: Any) -> Any:
         kwargs = {name: _of_parts(value) for name, value in kwargs.items()}
@@ -66,14 +66,14 @@ def _of_parts(value: Any) -> Any:
     """A keyword argument for one part: a complex dtype becomes that of the parts."""
     if isinstance(value, complex) or (isinstance(value, torch.dtype) and not value.is_complex):
         raise UnsupportedOpError(
-            "the parts of a complex box are computed by themselves, which needs real factors and a complex dtype",
+            "the parts of a complex box are computed separately, so factors must be real and the dtype complex",
             f"called with {value}",
         )
     return real_dtype(value) if isinstance(value, torch.dtype) else value
 
 
 def sidewise(rule: Rule) -> Rule:
-    """What chooses among values by a mask: both parts of all values, by the same mask."""
+    """For functions that choose among values by a mask: the same mask chooses both parts."""
 
     def enclose(*args: Any, **kwargs: Any) -> Box:
         sides = ((map_values(args, k), map_values(kwargs, k)) for k in (0, 1))
@@ -97,7 +97,7 @@ def sidewise(rule: Rule) -> Rule:
 
 
 def additive(rule: Rule) -> Rule:
-    """A sum or difference: of both parts by themselves."""
+    """For sums and differences: each part by itself."""
 
     def enclose(input: Any, other: Any, **kwargs: Any) -> Box:
         kwargs = {name: _of_parts(value) for name, value in kwargs.items()}
@@ -112,7 +112,7 @@ def additive(rule: Rule) -> Rule:
 
 
 def bilinear(rule: Rule) -> Rule:
-    """A product: the real part is ac - bd, the other ad + bc; each the hull, since its variables differ."""
+    """For products: the real part is ac - bd, the imaginary part ad + bc; each is the hull, as its variables differ."""
 
     def enclose(input: Any, other: Any) -> Box:
         a, b = (_boxed(x) for x in parts(input))
@@ -127,19 +127,19 @@ def bilinear(rule: Rule) -> Rule:
 
 
 def matrix_product(rule: Rule) -> Rule:
-    """A product of matrices, which are both complex or both real, as torch wants them."""
+    """For products of matrices: both must be complex or both real, as in torch."""
     product = bilinear(rule)
 
     def enclose(input: Any, other: Any) -> Box:
         if (parts(input)[1] is None) != (parts(other)[1] is None):
-            raise RuntimeError("a product of matrices wants both complex or both real; convert one with .to(dtype)")
+            raise RuntimeError("a product of matrices needs both complex or both real; convert one with .to(dtype)")
         return product(input, other)
 
     return enclose
 
 
 def _boxed(x: Any) -> Any:
-    """A tensor as a box, so that a rule that wants one box gets it."""
+    """A tensor as a point box, for rules that need at least one box; anything else as it is."""
     return Box(x, x) if isinstance(x, Tensor) else x
 
 
@@ -152,7 +152,7 @@ def _minus(x: Box, y: Box) -> Box:
 
 
 def conjugated(rule: Rule) -> Rule:
-    """What negates the imaginary part exchanges its ends."""
+    """For functions that negate the imaginary part: its ends are exchanged."""
 
     def enclose(*args: Any, **kwargs: Any) -> Box:
         real, imaginary = parts(rule(*args, **kwargs))
@@ -167,7 +167,10 @@ def conjugate(x: Any) -> Any:
 
 
 def quotient(rule: Rule) -> Rule:
-    """Part by part for a real divisor; else a product with the conjugate over the squared modulus, a wider box."""
+    """For quotients: part by part for a real divisor, else the product with the conjugate over the squared modulus.
+
+    The box of a quotient by a complex divisor is wider than the hull.
+    """
 
     def enclose(input: Any, other: Any) -> Box:
         square, mul = OPS[torch.square].enclose, OPS[torch.mul].enclose
@@ -186,7 +189,7 @@ def quotient(rule: Rule) -> Rule:
 
 
 def modulus(rule: Rule) -> Rule:
-    """Increasing in the size of each part: the hull."""
+    """For the modulus, which increases in the size of each part: the hull."""
 
     def enclose(input: Box) -> Box:
         return OPS[torch.hypot].enclose(*map(rule, parts(input)))
@@ -195,7 +198,10 @@ def modulus(rule: Rule) -> Rule:
 
 
 def exponential(rule: Rule) -> Rule:
-    """The modulus is the exponential of the real part, the angle is the other one: the smallest rectangle."""
+    """For the exponential: its modulus is the exponential of the real part, its angle the imaginary part.
+
+    The result is the smallest rectangle.
+    """
 
     def enclose(input: Box) -> Box:
         size, angle = parts(input)
@@ -205,7 +211,7 @@ def exponential(rule: Rule) -> Rule:
 
 
 def argument(rule: Rule) -> Rule:
-    """The hull of the angles of a rectangle; every angle if it meets the cut, see `atan2`."""
+    """For the angle: the hull of the angles of a rectangle, or all angles if it meets the cut; see `atan2`."""
 
     def enclose(input: Box) -> Box:
         real, imaginary = parts(input)

@@ -18,18 +18,18 @@ from .boxes import as_box
 def keep_signs(
     product: Callable[[Tensor, Tensor, Any], Tensor], x: Box, weight: Box, bias: Any, box: Box, growth: float
 ) -> None:
-    """Move bounds of sums of products back to zero where all products have one sign and rounding alone crossed it.
+    """Move bounds of sums of products back to zero where all products have one sign and only rounding crossed zero.
 
-    Products of the other sign are counted where a bound lies beyond zero by no more than its rounding, some `growth`
-    of itself and some subnormal numbers. A bound that is missed here is only less tight.
+    Products of the other sign are counted where a bound lies beyond zero by no more than its rounding, that is by
+    `growth` of itself and some subnormal numbers. A bound that this test misses is less tight, but sound.
 
     Args:
-        product: adds products of an entry of `x` and one of `weight`, and the bias.
+        product: adds products of an entry of `x` and an entry of `weight`, and the bias.
         x: one factor.
-        weight: the other.
+        weight: the other factor.
         bias: box, tensor or None.
-        box: the bounds, fresh, which are changed.
-        growth: what rounding moves the bounds by, relative to the sum of the absolute products.
+        box: the bounds, fresh; they are changed.
+        growth: how far rounding moves the bounds, relative to the sum of the absolute products.
     """
     low, high = untracked(box.lower), untracked(box.upper)
     if not readable(low):
@@ -54,7 +54,7 @@ def keep_signs(
 
 
 def _count(product: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Any, dtype: torch.dtype) -> Tensor:
-    """How many products, and biases, are marked."""
+    """The number of marked products and biases."""
     return product(x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype))
 
 
@@ -66,8 +66,8 @@ def keep_sign(function: Callable[..., Tensor], ends: tuple, moved: Tensor, bound
         function: sums entries with non-negative weights.
         ends: its arguments.
         moved: where rounding moved the bound across zero.
-        bound: the bounds, fresh, which are changed.
-        wrong: `torch.lt` or `torch.gt`, which tells entries of the wrong sign.
+        bound: the bounds, fresh; they are changed.
+        wrong: `torch.lt` or `torch.gt`, which finds entries of the wrong sign.
     """
     if readable(moved) and anywhere(moved):
         count = function(*[wrong(x, 0).to(x.dtype) for x in ends])  # of ones, since a mean of entries may underflow

@@ -1,4 +1,4 @@
-"""A tensor of indices of which some depend on the point of the box: decided entry by entry."""
+"""Indices that depend, in part, on the point of the box: each entry is decided or undecided."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ __all__ = ["Undecided"]
 class Undecided(Memoryless, Tensor):
     """An index tensor some of whose entries depend on the point of the box.
 
-    `torch.max(x, dim)`, `argmax`, `sort`, `topk` and pooling return it beside their values, so that a program which
-    reads only the values runs. Entries that are `decided` are the same at every point of the box. Comparisons answer
-    with a box of Booleans, certainly and possibly; what moves or selects entries works by entry, and gives a plain
-    tensor where all of them are decided. Only the use of an undecided entry as a number raises `UndecidedError`.
+    `torch.max(x, dim)`, `argmax`, `sort`, `topk` and pooling return such a tensor beside their values. So a program
+    that reads only the values runs. A `decided` entry is the same at every point of the box. A comparison returns a box
+    of Booleans, *certainly* and *possibly* true. A function that moves or selects entries works entry by entry, and
+    returns a plain tensor if all entries of the result are decided. Only the use of an undecided entry as a number
+    raises `UndecidedError`.
 
     Args:
-        like: the indices at one point of the box: those of every point where they are decided.
-        what: where they come from, for the message.
+        like: the indices at one point of the box. A decided entry has this value at every point.
+        what: the function that returned the indices, for the message.
         decided: which entries are the same at every point, in the shape of `like`; none if left out.
-        candidates: which of n values each entry may have, `(*like.shape, n)`; any if left out.
+        candidates: which of n values each entry may have, `(*like.shape, n)`; any value if left out.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -133,7 +134,7 @@ class Undecided(Memoryless, Tensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Answer what can be answered entry by entry.
+        """Answer a function that works entry by entry.
 
         Raises:
             UndecidedError: if the function uses an undecided entry as a number.
@@ -163,7 +164,7 @@ class Undecided(Memoryless, Tensor):
         raise _refusal((args, kwargs or {}))
 
 
-# --- what works by entry ----------------------------------------------------------------------------------------------
+# --- functions that work entry by entry -------------------------------------------------------------------------------
 
 
 def _names(text: str) -> frozenset[str]:
@@ -193,7 +194,7 @@ def _reads_no_values(function: Any) -> bool:
 
 
 def _compare(function: Any, first: Any, second: Any) -> Any:
-    """Compare by entry: true for certain where it is for all candidates, possible where it is for one."""
+    """Compare entry by entry: certainly true if true for all candidates, possibly true if true for one candidate."""
     if first is second:
         same = function(first._like, first._like)
         return Undecided._boxed(Box(same, same.clone()))
@@ -226,7 +227,7 @@ def _cast(function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 
 def _moved(function: Any, name: str, args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Move the numbers of the entries, and fetch by them what is known of each."""
+    """Number the entries, move the numbers, and fetch the entries by their numbers."""
     parts: list[Any] = []
 
     def numbered(x: Any) -> Any:
@@ -274,7 +275,7 @@ def _texts(values: Any, decided: Any) -> str:
     return str(values) if decided else "?"
 
 
-# --- what does not ----------------------------------------------------------------------------------------------------
+# --- refusals ---------------------------------------------------------------------------------------------------------
 
 
 def _refusal(arguments: Any) -> UndecidedError:
@@ -284,13 +285,14 @@ def _refusal(arguments: Any) -> UndecidedError:
         return UndecidedError(
             f"{source} is not unique, and depends on the point of the box",
             f"used: {found!r}",
-            "the values beside it hold for every point: use those alone",
+            "the values that the function returned beside it hold at every point: use these values alone",
         )
     return UndecidedError(
         f"an index from {source} depends on the point of the box",
         f"used: {found!r}",
-        "two intervals overlap, so either may come first; the values beside it hold for every point",
-        "use the values alone, or the entries that are decided, indices[indices.decided]; compare the indices, which"
+        "two intervals overlap, so either may come first; the values that the function returned beside the index hold"
+        " at every point",
+        "use the values alone, or the decided entries, indices[indices.decided]; or compare the indices, which"
         " gives a box of Booleans; or bisect the box until the index is decided",
     )
 

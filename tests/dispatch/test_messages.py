@@ -95,5 +95,5 @@ def test_attention_that_compiles_itself():
     from torch.nn.attention.flex_attention import flex_attention
 
     query = IntervalTensor.from_ball(torch.zeros(1, 1, 16, 16), 0.1)
-    with pytest.raises(Exception, match="use torch.nn.functional.scaled_dot_product_attention"):
+    with pytest.raises(Exception, match=r"use torch.nn.functional.scaled_dot_product_attention"):
         flex_attention(query, query, query)
