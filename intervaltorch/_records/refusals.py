@@ -41,7 +41,7 @@ class Group:
 RAW_VALUES = Group(
     "Raw values",
     "one number, array or pointer would keep one bound and silently drop the other",
-    "take a bound: Y.lower and Y.upper are plain tensors (Y.center is plain too, but is one point and not a bound)",
+    "take a bound: Y.lower and Y.upper are plain tensors (so is Y.center, but it is one point and no bound)",
     "__array__ __complex__ __dlpack__ __dlpack_device__ __cuda_array_interface__ numpy data_ptr const_data_ptr"
     " storage untyped_storage _typed_storage",
     {"__contains__": "X.contains(value) says which entries contain it; (X == value).any() compares entries"},
