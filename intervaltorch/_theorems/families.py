@@ -305,7 +305,8 @@ def _contains_period(l: Tensor, u: Tensor, point: float, period: float = 2 * mat
 
 
 def structural(
-    *names: Any, functional: bool = True, note: str = "", by: Rule = both, complex: Any = unchanged
+    *names: Any, functional: bool = True, note: str = "", by: Rule = both, complex: Any = unchanged,
+    family: str = "structural",
 ) -> None:  # fmt: skip
     """Register functions that only move, copy or select entries. They are applied to both bounds, exactly.
 
@@ -319,6 +320,7 @@ def structural(
         note: a remark for the table of ops.
         by: applies a callable to boxes: `both`, unless the function changes values too.
         complex: how the rule extends to complex boxes. A function that moves entries moves their two parts alike.
+        family: `"structural"`, or `"metadata"` for functions that read no entries, with a `by` that asks one bound.
     """
     for name in names:
         functions = spellings(name, functional=functional) if isinstance(name, str) else [name]
@@ -328,7 +330,7 @@ def structural(
         op = Op(
             title,
             "",
-            "structural",
+            family,
             functools.partial(by, functions[0]),
             functions[0],
             budget=EXACT,

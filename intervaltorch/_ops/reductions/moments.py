@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -247,68 +249,42 @@ def _drop(t: Tensor, dim: Dims) -> Tensor:
     return t.reshape(()) if dim is None else t.squeeze(dim) if t.ndim else t
 
 
-@rule(
-    "std",
-    formula=r"\sqrt{\sum_i (x_i - \bar x)^2 / (n - c)}",
-    family="reduction",
-    proven=True,
-    sharp=False,
-    image=(0.0, inf),
-)
-def std(
-    input: Any,
-    dim: Dims = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Box:
-    """The lower bound is exact; the upper one sound (its exact value is NP-hard)."""
-    dim, correction = _arguments(dim, unbiased, correction)
-    return _spread("std", input, dim, keepdim, correction)
-
-
-@rule(
-    "var", formula=r"\sum_i (x_i - \bar x)^2 / (n - c)", family="reduction", proven=True, sharp=False, image=(0.0, inf)
-)
-def var(
-    input: Any,
-    dim: Dims = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> Box:
-    """The lower bound is exact; the upper one sound (its exact value is NP-hard)."""
-    dim, correction = _arguments(dim, unbiased, correction)
-    low, high = _spread("var", input, dim, keepdim, correction)
-    high = high.clamp(max=torch.finfo(high.dtype).max)  # whose square is infinite, as a constant for autograd
+def _variance(x: Any, dim: Dims, keepdim: bool, correction: float) -> Box:
+    """Bounds of the variance: the squares of those of the standard deviation."""
+    low, high = _spread("var", x, dim, keepdim, correction)
+    high = high.clamp(max=torch.finfo(high.dtype).max)  # no gradient flows where the bound is infinite
     return Box(torch.clamp(below(low * low, CORRECTLY_ROUNDED), min=0), above(high * high, CORRECTLY_ROUNDED))
 
 
-@rule("var_mean", formula=r"(\mathrm{var}\, x, \bar x)", family="reduction", proven=True, sharp=False)
-def var_mean(
-    input: Any,
-    dim: Dims = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> tuple[Box, Box]:
-    """As `var`, and the mean."""
-    dim, correction = _arguments(dim, unbiased, correction)
-    return var(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
+def _register(name: str, formula: str, note: str, bound: Callable[..., Any], **record: Any) -> Callable[..., Any]:
+    """Register a function with the three signatures of `torch.var`."""
+
+    def enclose(
+        input: Any,
+        dim: Dims = None,
+        unbiased: bool | None = None,
+        keepdim: bool = False,
+        *,
+        correction: float | None = None,
+    ) -> Any:
+        dim, correction = _arguments(dim, unbiased, correction)
+        return bound(input, dim, keepdim, correction)
+
+    enclose.__doc__ = note
+    return rule(name, formula=formula, family="reduction", proven=True, sharp=False, **record)(enclose)
 
 
-@rule("std_mean", formula=r"(\mathrm{std}\, x, \bar x)", family="reduction", proven=True, sharp=False)
-def std_mean(
-    input: Any,
-    dim: Dims = None,
-    unbiased: bool | None = None,
-    keepdim: bool = False,
-    *,
-    correction: float | None = None,
-) -> tuple[Box, Box]:
-    """As `std`, and the mean."""
-    dim, correction = _arguments(dim, unbiased, correction)
-    return std(input, dim, keepdim=keepdim, correction=correction), mean(input, dim, keepdim)
+_VAR, _STD = r"\sum_i (x_i - \bar x)^2 / (n - c)", r"\sqrt{\sum_i (x_i - \bar x)^2 / (n - c)}"
+_NOTE = "The lower bound is exact. The upper bound is sound; its exact value is NP-hard."
+_deviation = partial(_spread, "std")
+
+std = _register("std", _STD, _NOTE, _deviation, image=(0.0, inf))
+var = _register("var", _VAR, _NOTE, _variance, image=(0.0, inf))
+_register(
+    "var_mean", r"(\mathrm{var}\, x, \bar x)", "As `var`, with the mean.",
+    lambda x, dim, keepdim, correction: (_variance(x, dim, keepdim, correction), mean(x, dim, keepdim)),
+)  # fmt: skip
+_register(
+    "std_mean", r"(\mathrm{std}\, x, \bar x)", "As `std`, with the mean.",
+    lambda x, dim, keepdim, correction: (_deviation(x, dim, keepdim, correction), mean(x, dim, keepdim)),
+)  # fmt: skip

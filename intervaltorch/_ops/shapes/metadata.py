@@ -8,11 +8,10 @@ from typing import Any
 import torch
 
 from ..._records import draws as _draws
-from ..._records.registry import Box, Op, add_op, spelled, spellings
+from ..._records.registry import Box
 from ..._rounding import EXACT
 from ..._theorems.boxes import as_box, decided, lower_of, map_boxes
-from ..._theorems.families import rule
-from ..._theorems.rectangles import unchanged
+from ..._theorems.families import rule, structural
 from ...errors import EscapeError
 
 
@@ -52,20 +51,7 @@ _SELECTING = {"bernoulli_", "geometric_", "random_"}
 
 def point(*names: Any, ask: Any = _ask) -> None:
     """Register functions that read only metadata."""
-    for name in names:
-        functions = spellings(name) if isinstance(name, str) else [name]
-        title = name if isinstance(name, str) else spelled(name).rpartition(".")[2]
-        op = Op(
-            title,
-            "",
-            "metadata",
-            functools.partial(ask, functions[0]),
-            functions[0],
-            budget=EXACT,
-            proven=True,
-            complex=unchanged,
-        )
-        add_op(op, functions, enclose_by=lambda function: functools.partial(ask, function))
+    structural(*names, by=ask, family="metadata")
 
 
 point(
