@@ -11,7 +11,7 @@ from torch import Tensor
 from .._records.registry import Box
 from .nodes import Node, Totals
 
-__all__ = ["bounds"]
+__all__ = ["bounds", "within"]
 
 _ENTRIES = 2**24
 """How many coefficients a chunk of rows may have at one node."""
@@ -45,6 +45,13 @@ def bounds(
         upper.nan_to_num(torch.inf, torch.inf, -torch.inf),
     )
     return Box(lower.reshape(node.shape), upper.reshape(node.shape))
+
+
+def within(wide: Box, found: Box) -> Box:
+    """Where two boxes of one value meet; the first one where rounding keeps them apart."""
+    lower, upper = torch.maximum(wide.lower, found.lower), torch.minimum(wide.upper, found.upper)
+    apart = (lower > upper).detach()
+    return Box(torch.where(apart, wide.lower, lower), torch.where(apart, wide.upper, upper))
 
 
 def _shared(node: Node) -> tuple[Any, int | None]:

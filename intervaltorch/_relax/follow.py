@@ -18,7 +18,6 @@ from .._dispatch.arguments import leaves
 from .._dispatch.calls import write
 from .._records.registry import OPS, Box, Op, Spelling
 from .._tensor.interval import IntervalTensor
-from .._theorems.boxes import intersect
 from .._theorems.corners import corner_lines
 from .._theorems.lines import Curve, lines
 from . import backward
@@ -387,7 +386,7 @@ def _compared(call: _Call, result: Any) -> Any:
     gap = call.args[0] - call.args[1]
     if not isinstance(gap, call.cls) or not isinstance(result, call.cls):
         return result
-    low, high = intersect(gap._box, backward.bounds(node_of(gap), gap._box.lower))
+    low, high = backward.within(gap._box, backward.bounds(node_of(gap), gap._box.lower))
     low, high = (low, high) if sign > 0 else (-high, -low)
     certain, possible = (low >= 0, high >= 0) if closed else (low > 0, high > 0)
     return call.cls._wrap(Box(result._box.lower | certain, result._box.upper & possible))
@@ -498,7 +497,7 @@ def _met(cls: Any, result: Any, composed: Iterator[Any]) -> Any:
     """The boxes of a rule, met with those of the function's parts, whose nodes they get."""
     if isinstance(result, cls):
         other = next(composed)
-        met = cls._wrap(intersect(result._box, other._box))
+        met = cls._wrap(backward.within(result._box, other._box))
         met.attach(node_of(other))
         return met
     if isinstance(result, (tuple, list)):
@@ -526,7 +525,7 @@ def _sharpened(x: Any, op: Op, written: bool) -> Any:
     if node is None or isinstance(node, Leaf) or x.sharp:
         return x
     wanted = ((x._box.lower < 0) & (x._box.upper > 0)).detach() if op.name == "relu" else None
-    box = intersect(x._box, backward.bounds(node, x._box.lower, wanted))
+    box = backward.within(x._box, backward.bounds(node, x._box.lower, wanted))
     if written:
         write(x._box, box)
         x.attach(node)

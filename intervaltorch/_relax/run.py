@@ -11,7 +11,6 @@ from .. import _rounding as rounding
 from .._compat import tree_leaves, tree_map
 from .._records.registry import Box
 from .._tensor.interval import IntervalTensor
-from .._theorems.boxes import intersect
 from ..errors import UnprovenOpError
 from . import backward
 from .follow import Run, current, following, node_of
@@ -84,7 +83,7 @@ def finished(x: Any) -> Any:
     run, box = current(), x._box
     if x.node is None or not x.dtype.is_floating_point:
         return IntervalTensor._wrap(Box(*box))
-    box = intersect(box, backward.bounds(x.node, box.lower, None, run.account if run.keeps_account else None))
+    box = backward.within(box, backward.bounds(x.node, box.lower, None, run.account if run.keeps_account else None))
     if run.method == "alpha-crown":
         box = optimised(x.node, x._box.lower, box)
     return IntervalTensor._wrap(box)
