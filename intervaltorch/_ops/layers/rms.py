@@ -22,7 +22,7 @@ from ..._theorems.families import rule
 from ..._theorems.sums import above, below, size_of_reduction, sum_budget, sum_of_others
 from ..elementwise.arithmetic import div
 from ..reductions.moments import norm_budget, vector_norm
-from .normalization import TWO_OPERATIONS, check_eps, clipped, quotients, reshaped, root, root_above, root_below, scaled
+from .standardising import TWO_OPERATIONS, check_eps, clipped, quotients, reshaped, root, root_above, root_below, scaled
 
 
 @rule("rms_norm", also=(F.rms_norm,), function=F.rms_norm, formula=r"w x / \sqrt{\overline{x^2} + \epsilon}",

@@ -21,7 +21,7 @@ from ..._theorems.rectangles import join, parts
 from ..._theorems.sums import above, below
 from ...errors import DomainError
 from ..elementwise.arithmetic import add, div, mul, sub
-from ..layers.normalization import own_share, standardise
+from ..layers.standardising import own_share, standardise
 from ..linear.products import matmul
 from ..reductions.moments import std, var
 from ..reductions.reductions import floating, mean, sum_
