@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "DeviceError",
     "DomainError",
@@ -21,12 +23,20 @@ class IntervalError(Exception):
 
     The message is a headline followed by indented details. `bound` adds the path of the submodule in which the error
     arose.
+
+    Args:
+        headline: what happened.
+        *details: with what, and what to do next.
+        function: the function that the headline names, if it is not certain that the user called it.
+        lacks_rule: whether that function has no rule.
     """
 
-    def __init__(self, headline: str, *details: str) -> None:
+    def __init__(self, headline: str, *details: str, function: Any = None, lacks_rule: bool = False) -> None:
         super().__init__(headline, *details)
         self.headline = headline
         self.details = list(details)
+        self.function = function
+        self.lacks_rule = lacks_rule
         self.module_path: str | None = None
 
     def locate(self, path: str) -> None:

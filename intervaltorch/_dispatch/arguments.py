@@ -10,10 +10,37 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .._records.registry import Box
+from .._records.registry import Box, Spelling
 from .._theorems.undecided import Undecided
 
-__all__ = ["as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
+__all__ = ["Call", "as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
+
+
+class Call:
+    """A call of an op.
+
+    Attributes:
+        spelling: what was called.
+        boxes: its arguments, with boxes in place of interval tensors, as rules take them.
+        named: its keyword arguments, likewise.
+        args: its arguments as they were given.
+        kwargs: its keyword arguments as they were given.
+    """
+
+    __slots__ = ("args", "boxes", "kwargs", "named", "spelling")
+
+    def __init__(
+        self, spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tuple, kwargs: dict[str, Any]
+    ) -> None:  # fmt: skip
+        self.spelling = spelling
+        self.boxes = boxes
+        self.named = named
+        self.args = args
+        self.kwargs = kwargs
+
+    def leaves(self) -> Iterator[Any]:
+        """The arguments as they were given, in whatever tuples, lists and dicts hold them."""
+        return leaves((self.args, self.kwargs))
 
 
 def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({})) -> Any:
@@ -105,7 +132,8 @@ def has_unusual(value: Any) -> bool:
     """Whether something among arguments is complex, a tensor without values, or the number NaN."""
     kind = type(value)
     if kind is Box:
-        return value.lower.is_meta or value.lower.is_complex()
+        lower = value.lower
+        return lower.is_meta or lower.is_complex()
     if kind is float:
         return value != value
     if kind is tuple or kind is list:

@@ -28,10 +28,10 @@ from .._theorems.layout import rearranged
 from ..errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
 from . import scripts as _scripts
 from . import transforms as _transforms
-from .arguments import as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
+from .arguments import Call, as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
 from .failures import check_devices, check_numbers, check_reading
 from .infinite_ends import differentiable
-from .messages import as_called, no_place, unsupported
+from .messages import as_called, no_place, not_for, unsupported
 from .torch_errors import answer_as_torch_does, as_torch_lays_out, as_torch_returns
 
 __all__ = ["dispatch", "dispatch_aten"]
@@ -108,13 +108,15 @@ def run(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> A
         return _run_in_place(cls, spelling, args, kwargs)
     boxes = [arg._box if type(arg) is cls else unwrap(cls, arg) for arg in args]  # type: ignore[attr-defined]
     named = {name: unwrap(cls, value) for name, value in kwargs.items()} if kwargs else kwargs
-    result = _apply(spelling, boxes, named, args, kwargs)
+    result = _apply(Call(spelling, boxes, named, args, kwargs))
     return cls._wrap(result) if type(result) is Box else wrap(cls, result)  # type: ignore[attr-defined]
 
 
 def _refuse_out(function: Any, kwargs: dict[str, Any]) -> None:
     if kwargs.get("out") is not None:
-        raise UnsupportedOpError(f"{spelled(function)} does not write intervals into out=", "assign the result instead")
+        raise UnsupportedOpError(
+            f"{spelled(function)} does not write intervals into out=", "assign the result instead", function=function
+        )
 
 
 def _check_outward(spelling: Spelling) -> None:
@@ -139,9 +141,12 @@ def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[b
     return bool(rest.pop("inplace", False)), args, rest
 
 
-def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tuple, kwargs: dict[str, Any]) -> Any:
+def _apply(call: Call) -> Any:
     """The result of the rule; where it fails, what torch raises, or the reason in terms of the call that was made."""
-    enclose = _rule_for(spelling, boxes, named, args, kwargs)
+    spelling, boxes, named = call.spelling, call.boxes, call.named
+    enclose = spelling.enclose
+    if any(map(has_unusual, boxes)) or (named and has_unusual(named)):
+        enclose = _rule_for_unusual(call)
     try:
         if torch.is_grad_enabled():
             result = differentiable(spelling.op, enclose, boxes, named)
@@ -150,35 +155,32 @@ def _apply(spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tu
     except IntervalError:
         raise
     except Exception as error:
-        check_reading(error, spelling, args, kwargs)
+        check_reading(error, call)
         if spelling.op.registered:  # it is its author's, and so is what it raises
             raise
         return answer_as_torch_does(error, spelling.function, boxes, named)
     if spelling.op.torch_checks:
         return as_torch_returns(result, spelling.function, boxes, named)
     asked = not (spelling.op.each_bound or spelling.op.registered)
-    if asked and (rearranged(boxes) or (named and rearranged(list(named.values())))):
+    if asked and (any(map(rearranged, boxes)) or (named and rearranged(list(named.values())))):
         return as_torch_lays_out(result, spelling.function, boxes, named)
     return result
 
 
-def _rule_for(
-    spelling: Spelling, boxes: list[Any], named: dict[str, Any], args: tuple, kwargs: dict[str, Any]
-) -> Callable[..., Any]:
-    """The rule for these arguments: complex numbers have one of their own, or are refused by name."""
-    if not (has_unusual(boxes) or (named and has_unusual(named))):
-        return spelling.enclose
-    values = list(leaves((boxes, named)))
-    check_devices(values, spelling, args, kwargs)
+def _rule_for_unusual(call: Call) -> Callable[..., Any]:
+    """The rule for unusual arguments: complex numbers have one of their own, or are refused by name."""
+    spelling = call.spelling
+    values = list(leaves((call.boxes, call.named)))
+    check_devices(values, call)
     check_numbers(values, spelling)
     if not any(map(is_complex, values)):
         return spelling.enclose
     if spelling.op.complex is not None:
         return spelling.op.complex(spelling.enclose)
-    refused = unsupported(spelling.function, args, kwargs)
-    refused.headline = f"the interval rule of {spelled(spelling.function)} is for real numbers"
-    refused.details[1:] = ["bound the parts: x.real, x.imag and x.abs() are boxes of real numbers"]
-    raise refused
+    raise not_for(
+        spelling.function, call.args, call.kwargs, "is for real numbers",
+        advice="bound the parts: x.real, x.imag and x.abs() are boxes of real numbers",
+    )  # fmt: skip
 
 
 def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -198,7 +200,7 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
         clones[id(box)] = Box(box.lower.clone(), box.upper.clone())
     boxes = [unwrap(cls, arg, clones) for arg in args]
     named = {key: unwrap(cls, value, clones) for key, value in kwargs.items()}
-    result = _apply(spelling, boxes, named, args, kwargs)
+    result = _apply(Call(spelling, boxes, named, args, kwargs))
     if result is NotImplemented:
         return NotImplemented
     write(box, result)

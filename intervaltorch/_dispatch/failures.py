@@ -9,13 +9,13 @@ from torch import Tensor
 from .._compat import readable, vmapping
 from .._records.registry import Box, Spelling, spelled
 from ..errors import DeviceError, DomainError, UnsupportedOpError
-from .arguments import leaves
-from .messages import describe, unsupported
+from .arguments import Call
+from .messages import describe, not_for
 
 __all__ = ["check_devices", "check_numbers", "check_reading", "check_values"]
 
 
-def check_devices(values: list[Any], spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
+def check_devices(values: list[Any], call: Call) -> None:
     """Refuse to combine values with tensors on the meta device, which have none: some kernels would read anything.
 
     Allowed is what torch takes on any device (numbers as tensors, indices), and what takes only a shape or a device.
@@ -23,12 +23,12 @@ def check_devices(values: list[Any], spelling: Spelling, args: tuple, kwargs: di
     Raises:
         DeviceError: with the arguments and their devices.
     """
-    if spelling.op.name in _TAKES_METADATA:
+    if call.spelling.op.name in _TAKES_METADATA:
         return
     bounds = [value.lower if isinstance(value, Box) else value for value in values]
     meta = [bound.is_meta for bound in bounds if isinstance(bound, Tensor)]
     if any(meta) and any(map(_is_real, values)):
-        raise _several_devices(spelling, args, kwargs)
+        raise _several_devices(call)
 
 
 _TAKES_METADATA = {"to", "type_as", "view_as", "reshape_as", "expand_as"}
@@ -43,13 +43,14 @@ def _is_real(value: Any) -> bool:
     return value.ndim > 0 and (value.is_floating_point() or value.is_complex())
 
 
-def _several_devices(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> DeviceError:
-    tensors = [value for value in leaves((args, kwargs)) if isinstance(value, Tensor)]
+def _several_devices(call: Call) -> DeviceError:
+    tensors = [value for value in call.leaves() if isinstance(value, Tensor)]
     called = ", ".join(f"{describe(tensor)} on {tensor.device}" for tensor in tensors)
     remedy = "move them to one: module.to(X.device), tensor.to(X.device) or X.to(device)"
     if any(tensor.is_meta for tensor in tensors):
         remedy += "; what is on meta has no values yet: module.to_empty(device=X.device), then load its weights"
-    return DeviceError(f"{spelled(spelling.function)} got tensors on several devices", f"called with: {called}", remedy)
+    function = spelled(call.spelling.function)
+    return DeviceError(f"{function} got tensors on several devices", f"called with: {called}", remedy)
 
 
 def check_numbers(values: list[Any], spelling: Spelling) -> None:
@@ -70,24 +71,21 @@ def check_numbers(values: list[Any], spelling: Spelling) -> None:
 _MOVES = {"indexing", "comparison", "metadata"}
 
 
-def check_reading(error: Exception, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
+def check_reading(error: Exception, call: Call) -> None:
     """Say so where a rule failed because values lie on several devices, or are not there.
 
     Raises:
         IntervalError: from what the rule raised.
     """
-    tensors = [value for value in leaves((args, kwargs)) if isinstance(value, Tensor)]
+    tensors = [value for value in call.leaves() if isinstance(value, Tensor)]
     text = str(error)
     if len({tensor.device for tensor in tensors}) > 1 and "device" in text.lower():
-        raise _several_devices(spelling, args, kwargs) from error
+        raise _several_devices(call) from error
     if any(word in text for word in _READING) and (vmapping() or not all(map(_has_values, tensors))):
-        refused = unsupported(spelling.function, args, kwargs)
-        refused.headline = f"the interval rule of {spelled(spelling.function)} reads values, and there are none here"
-        refused.details[1:] = [
-            _NO_VALUES,
-            "call it on boxes with values, or leave it out of what is recorded or mapped",
-        ]
-        raise refused from error
+        raise not_for(
+            call.spelling.function, call.args, call.kwargs, "reads values, and there are none here", _NO_VALUES,
+            advice="call it on boxes with values, or leave it out of what is recorded or mapped",
+        ) from error  # fmt: skip
 
 
 def check_values(bound: Tensor, what: str) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 from torch import Tensor
 
 from .._records.refusals import refusal
-from .._records.registry import Box, spelled
+from .._records.registry import Box, is_aten, spelled
 from ..errors import IntervalError, UnsupportedOpError
 
-__all__ = ["as_called", "describe", "no_place", "unsupported"]
+__all__ = ["as_called", "called_with", "describe", "no_place", "not_for", "unsupported"]
 
 
 def describe(value: Any) -> str:
@@ -25,20 +25,34 @@ def describe(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float, bool, str, type(None))) else type(value).__name__
 
 
-def unsupported(function: Any, args: tuple, kwargs: dict[str, Any]) -> IntervalError:
+def called_with(args: Any, kwargs: dict[str, Any]) -> str:
+    """Say with which arguments a function was called."""
+    return f"called with: {describe(args)}" + "".join(f", {name}={describe(value)}" for name, value in kwargs.items())
+
+
+_WRITE_ONE = (
+    "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
+    " intervaltorch.supported_ops() lists what is there"
+)
+
+
+def unsupported(function: Any, args: Any, kwargs: dict[str, Any], *reasons: str) -> IntervalError:
     """The error for a function without rule, body or decomposition, and for one that is refused on purpose."""
-    headline = f"no interval rule for {spelled(function)}"
-    called = describe(args) + "".join(f", {name}={describe(value)}" for name, value in kwargs.items())
+    headline, called = f"no interval rule for {spelled(function)}", called_with(args, kwargs)
     known = refusal(function)
     if known is not None:
         group, instead = known
-        return group.error(headline, f"called with: {called}", f"because {group.reason}", instead)
-    return UnsupportedOpError(
-        headline,
-        f"called with: {called}",
-        "write one in a few lines with intervaltorch.register (docs: how-to, add an op);"
-        " intervaltorch.supported_ops() lists what is there",
-    )
+        advice = (f"because {group.reason}", instead)
+        return group.error(headline, called, *reasons, *advice, function=function, lacks_rule=True)
+    return UnsupportedOpError(headline, called, *reasons, _WRITE_ONE, function=function, lacks_rule=True)
+
+
+def not_for(
+    function: Any, args: Any, kwargs: dict[str, Any], problem: str, *details: str, advice: str = _WRITE_ONE
+) -> UnsupportedOpError:
+    """The error for arguments that the rule of a function does not take."""
+    headline = f"the interval rule of {spelled(function)} {problem}"
+    return UnsupportedOpError(headline, called_with(args, kwargs), *details, advice)
 
 
 def no_place(function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedOpError:
@@ -47,16 +61,21 @@ def no_place(function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedO
         f"{spelled(function)} would write an interval into a plain tensor, which cannot hold its bounds",
         f"called with: {describe((*args, *kwargs.values()))}",
         "make the destination a box first: IntervalTensor.point(tensor); or use the out-of-place operation",
+        function=function,
     )
 
 
 def as_called(error: UnsupportedOpError, function: Any, args: tuple, kwargs: dict) -> IntervalError:
     """Name the function that the user called, and what stopped it inside; a refusal in its own words stays."""
-    outer = unsupported(function, args, kwargs)
-    if error.headline == outer.headline or not error.headline.startswith(("no interval rule", "aten.")):
+    inner = error.function
+    if inner is None or spelled(inner) == spelled(function) or not (error.lacks_rule or is_aten(inner)):
         return error
-    if error.headline.startswith("no interval rule"):
-        outer.details[1:] = error.details[1:]  # the way out of what stopped it, if that is known
-    outer.details.insert(1, "inside it, " + error.headline.replace("no interval rule", "no rule"))
-    outer.module_path = error.module_path
+    inside = f"no rule for {spelled(inner)}" if error.lacks_rule else error.headline
+    advice = error.details[1:] if error.lacks_rule else [_WRITE_ONE]  # the way out of what stopped it, if it is known
+    outer = UnsupportedOpError(
+        f"no interval rule for {spelled(function)}", called_with(args, kwargs), f"inside it, {inside}", *advice,
+        function=function, lacks_rule=True,
+    )  # fmt: skip
+    if error.module_path is not None:
+        outer.locate(error.module_path)
     return outer

@@ -19,9 +19,9 @@ from torch.overrides import resolve_name
 
 from .. import _compat
 from .. import _rounding as rounding
-from .._records.registry import OPS, Box, spelled
+from .._records.registry import OPS, Box, is_aten
 from .._theorems.layout import copied, laid_out, strides
-from .messages import unsupported
+from .messages import not_for, unsupported
 
 __all__ = ["answer_as_torch_does", "as_torch_lays_out", "as_torch_returns"]
 
@@ -44,12 +44,11 @@ def answer_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dic
         raise refused from None
     if returned is NotImplemented:
         return NotImplemented
-    refusal = unsupported(function, tuple(args), kwargs)
+    # Some kernels, such as gru's, replace what is raised inside them by a SystemError.
+    reasons = [] if isinstance(error, SystemError) else [f"reason: {error}"]
     if function in OPS:
-        refusal.headline = f"the interval rule of {spelled(function)} does not take these arguments"
-    if not isinstance(error, SystemError):  # by which some kernels, such as gru's, replace what is raised inside them
-        refusal.details.insert(1, f"reason: {error}")
-    raise refusal from error
+        raise not_for(function, args, kwargs, "does not take these arguments", *reasons) from error
+    raise unsupported(function, args, kwargs, *reasons) from error
 
 
 def _is_ordinary(error: Exception) -> bool:
@@ -128,7 +127,7 @@ def _belongs_to_torch(function: Any) -> bool:
     return (
         function in OPS
         or isinstance(function, types.BuiltinFunctionType)
-        or str(function).startswith("aten.")
+        or is_aten(function)
         or resolve_name(function) is not None
     )
 
@@ -202,13 +201,11 @@ def _check_alike(found: tuple, returned: tuple, function: Any, args: Any, kwargs
     for (shape, dtype, _), (other_shape, other, _) in itertools.zip_longest(found, returned, fillvalue=_NOTHING):
         narrower = dtype in _REAL and other in _REAL and rounding.narrows(dtype, other)
         if shape != other_shape or not (dtype == other or narrower):
-            refusal = unsupported(function, tuple(args), kwargs)
-            refusal.headline = f"the interval rule of {spelled(function)} does not take these arguments"
-            refusal.details[1:] = [
+            raise not_for(
+                function, args, kwargs, "does not take these arguments",
                 f"reason: it gives {tuple(shape)} {dtype} where torch gives {tuple(other_shape)} {other}",
-                "give all arguments one dtype, and shapes as the documentation of torch names them",
-            ]
-            raise refusal
+                advice="give all arguments one dtype, and shapes as the documentation of torch names them",
+            )  # fmt: skip
 
 
 def _converted(result: Any, returned: tuple) -> Any:

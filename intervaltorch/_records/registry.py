@@ -198,6 +198,11 @@ def spelled(function: Any) -> str:
     return f"{prefixes.get(module, module or 'torch')}.{name}"
 
 
+def is_aten(function: Any) -> bool:
+    """Whether a callable is a kernel, or all kernels, of an ATen function."""
+    return str(function).startswith("aten.")
+
+
 _ACCESSORS = ("__get__", "__set__", "__delete__")
 
 

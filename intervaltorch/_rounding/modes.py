@@ -183,7 +183,7 @@ def get_rounding() -> Mode:
 
 def outward() -> bool:
     """Whether bounds must be rounded outward here."""
-    return _setting().outward
+    return _setting().outward if _blocks.get() else _default.outward  # outside every block without another call
 
 
 def accumulating(dtype: torch.dtype) -> bool:
