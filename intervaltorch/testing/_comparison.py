@@ -10,10 +10,13 @@ from torch import Tensor
 
 from .._tensor.interval import IntervalTensor
 from .._theorems.undecided import Undecided
-from ._boxes import is_box
+from ._boxes import is_box, is_real
 from ._trees import flatten
 
-__all__ = ["aligned", "assert_alike", "assert_all", "assert_gap_shrinks", "gap", "spanned", "with_constants"]
+__all__ = [
+    "aligned", "assert_alike", "assert_all", "assert_gap_shrinks", "assert_near", "gap", "own_error", "spanned",
+    "with_constants",
+]  # fmt: skip
 
 inf = float("inf")
 
@@ -25,9 +28,9 @@ def aligned(*results: Any) -> Iterator[tuple[IntervalTensor, ...]]:
 
 
 def spanned(nearest: Any, outward: Any) -> Any:
-    """The boxes of nearest mode, widened by the gap to those of outward mode."""
+    """The boxes of nearest mode, those of numbers widened by the gap to those of outward mode."""
     boxes, rebuild = flatten(nearest)
-    return rebuild([x.hull(y) if is_box(x) else x for x, y in zip(boxes, flatten(outward)[0], strict=True)])
+    return rebuild([x.hull(y) if is_real(x) else x for x, y in zip(boxes, flatten(outward)[0], strict=True)])
 
 
 def gap(x: Tensor, y: Tensor) -> Tensor:
@@ -80,6 +83,61 @@ def assert_gap_shrinks(
                 cut = getattr(wide, name) == (image[0] if name == "lower" else image[1])
                 message = f"the {name} bound of nearest mode is off by more than rounding explains"
                 assert_all(small | cut, rough64, message, told)
+
+
+def own_error(single: Any, exact: Any, most: list[Tensor] | None = None) -> list[Tensor]:
+    """How far torch's own results lie from the exact values: the largest error so far, of each tensor.
+
+    Args:
+        single: what the function returns on plain tensors.
+        exact: its value in float64.
+        most: what this function returned at earlier points.
+    """
+    errors = [gap(x, y) if x.dtype.is_floating_point else x for x, y in zip(flatten(single)[0], flatten(exact)[0])]
+    return errors if most is None else [torch.maximum(x, y) for x, y in zip(errors, most, strict=True)]
+
+
+def assert_near(
+    outward: Any,
+    nearest: Any,
+    outward64: Any,
+    nearest64: Any,
+    own: list[Tensor] | None = None,
+    exact: bool = False,
+    told: Callable[[tuple[int, ...]], str] = lambda index: "",
+) -> None:
+    """A bound of nearest mode lies as near to the exact bound as rounding explains.
+
+    The exact bound is the one in float64, rounded outward. Rounding explains the distance of the outward bound in
+    float32 from it, the error of torch's own results, and one unit in the last place, because the exact bound may be no
+    float32. None of the three depends on the bound of nearest mode. Bounds beyond the largest float32 may overflow.
+
+    Args:
+        outward: result in float32, rounded outward.
+        nearest: the same in nearest mode.
+        outward64: both in float64.
+        nearest64: both in float64.
+        own: the error of torch's own results for each tensor, see `own_error`; None where a budget states it.
+        exact: whether the function commits no rounding error at all.
+        told: says what the input is at an index.
+    """
+    info = torch.finfo(torch.float32)
+    leaves = [flatten(result)[0] for result in (outward, nearest, outward64, nearest64)]
+    for position, (wide, rough, wide64, rough64) in enumerate(zip(*leaves, strict=True)):
+        if not all(map(is_box, (wide, rough, wide64, rough64))):
+            continue
+        if wide.dtype is not torch.float32 or wide64.dtype is not torch.float64:
+            continue
+        for name in ("lower", "upper"):
+            far, found, bound, other = (getattr(x, name).detach().double() for x in (wide, rough, wide64, rough64))
+            allowed = gap(far, bound) + 2 * gap(bound, other)  # the second is what float64 leaves open
+            if not exact:
+                allowed = allowed + bound.abs() * info.eps + info.tiny
+            if own is not None:
+                allowed = allowed + own[position]
+            overflows = (bound.abs() > info.max) & (found.abs() >= info.max * (1 - 2.0**-10)) & (bound * found > 0)
+            message = f"the {name} bound of nearest mode is off by more than rounding explains"
+            assert_all((gap(found, bound) <= allowed) | overflows, rough, message, told)
 
 
 def assert_alike(result: Any, expected: Any, what: str) -> None:
