@@ -85,16 +85,24 @@ def assert_gap_shrinks(
                 assert_all(small | cut, rough64, message, told)
 
 
-def own_error(single: Any, exact: Any, most: list[Tensor] | None = None) -> list[Tensor]:
-    """How far torch's own results lie from the exact values: the largest error so far, of each tensor.
+def own_error(singles: list[Any], values: list[Any]) -> list[Tensor]:
+    """How far torch's own results lie from the exact values, for each entry of each tensor.
+
+    A few points may miss the largest error of an entry. So an entry may err as the worst of its tensor does, in absolute
+    terms or in proportion to its size, whichever is less.
 
     Args:
-        single: what the function returns on plain tensors.
-        exact: its value in float64.
-        most: what this function returned at earlier points.
+        singles: what the function returns on plain tensors, at each point.
+        values: its values in float64 there.
     """
-    errors = [gap(x, y) if x.dtype.is_floating_point else x for x, y in zip(flatten(single)[0], flatten(exact)[0])]
-    return errors if most is None else [torch.maximum(x, y) for x, y in zip(errors, most, strict=True)]
+    errors = []
+    for found, exact in zip(zip(*singles, strict=True), zip(*values, strict=True), strict=True):
+        error = torch.stack([gap(x, y) for x, y in zip(found, exact)]).amax(0)
+        size = torch.stack([y.double().abs() for y in exact]).amax(0).nan_to_num(nan=0.0)
+        share = (error / size).nan_to_num(nan=0.0)
+        alike = torch.minimum(size * share.max(), error.max()) if error.numel() else error
+        errors.append(torch.maximum(error, alike.nan_to_num(nan=0.0)))
+    return errors
 
 
 def assert_near(
