@@ -10,7 +10,10 @@ from torch import Tensor
 from .._tensor.interval import IntervalTensor
 from .points import sample_points
 
-__all__ = ["is_box", "is_real", "largest", "loosened", "lower_of", "moderate", "one_point", "shrunk", "stretched"]
+__all__ = [
+    "STEP", "is_box", "is_real", "joined", "largest", "loosened", "lower_of", "moderate", "one_point", "shrunk",
+    "stretched",
+]  # fmt: skip
 
 
 def is_box(x: Any) -> bool:
@@ -30,11 +33,37 @@ def lower_of(x: Any) -> Tensor:
 
 def one_point(x: Any) -> Any:
     """The box of a single point of a box, one that the function's kinks are unlikely to meet."""
-    return IntervalTensor.point(x.lower + 0.375 * (x.upper - x.lower)) if is_real(x) else x
+    if is_box(x) and x.dtype is torch.bool:
+        return IntervalTensor.point(x.lower)
+    if not is_real(x):
+        return x
+    near, finite = moderate(x), x.width.isfinite()
+    lower, upper = torch.where(finite, x.lower, near.lower), torch.where(finite, x.upper, near.upper)
+    return IntervalTensor.point(lower + 0.375 * (upper - lower))
+
+
+def joined(x: IntervalTensor, lower: Tensor, upper: Tensor) -> IntervalTensor:
+    """The box of two ends that are those of `x`, or were moved by at most `STEP` each.
+
+    Where they might cross, the upper end follows the lower one at the width of `x`. Infinite ends stay where they are.
+    """
+    if not is_real(x):
+        return IntervalTensor(lower, upper)
+    width = (x.upper - x.lower).detach()
+    upper = torch.where(width <= 2 * STEP, lower + width, upper)
+    ends = ((before.detach(), end) for before, end in ((x.lower, lower), (x.upper, upper)))
+    return IntervalTensor(*(torch.where(before.isinf(), before, end) for before, end in ends))
+
+
+STEP = 1e-6
+"""By how much `check_gradient` moves the ends of boxes."""
 
 
 def shrunk(x: Any) -> Any:
     """A random box inside a box."""
+    if is_box(x) and x.dtype is torch.bool:  # certainly what it may be, or as undecided as before
+        points = sample_points(x, 6, generator=torch.Generator().manual_seed(0))[-2:]
+        return IntervalTensor(points.all(0), points.any(0))
     if not is_real(x):
         return x
     points = sample_points(x, 6, generator=torch.Generator().manual_seed(0))[-2:]

@@ -88,8 +88,8 @@ def assert_gap_shrinks(
 def own_error(singles: list[Any], values: list[Any]) -> list[Tensor]:
     """How far torch's own results lie from the exact values, for each entry of each tensor.
 
-    A few points may miss the largest error of an entry. So an entry may err as the worst of its tensor does, in absolute
-    terms or in proportion to its size, whichever is less.
+    A few points may miss the largest error of an entry. So an entry may err as the worst of its tensor does, in
+    absolute terms or in proportion to its size, whichever is less.
 
     Args:
         singles: what the function returns on plain tensors, at each point.

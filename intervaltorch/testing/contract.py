@@ -18,7 +18,7 @@ from torch.autograd.gradcheck import GradcheckError
 from .._records.registry import OPS, Op
 from .._rounding import EXACT, rounding
 from .._tensor.interval import IntervalTensor
-from ._boxes import is_box, is_real, largest, loosened, lower_of, moderate, one_point, shrunk, stretched
+from ._boxes import STEP, is_box, is_real, joined, largest, loosened, lower_of, moderate, one_point, shrunk, stretched
 from ._comparison import (
     aligned,
     assert_alike,
@@ -54,15 +54,16 @@ def check_op(function: Function, *inputs: Any, samples: int = 32, **kwargs: Any)
 
     Args:
         function: any function on tensors, registered or not.
-        *inputs: its arguments, with interval tensors of dtype float32 where it is to be bounded. If left out, the
-            function is taken to be elementwise in one argument and is checked on boxes that cover its domain,
-            infinite ones included (`check_unbounded`).
+        *inputs: its arguments, with interval tensors of dtype float32 or bool where it is to be bounded, points and
+            empty ones too. If left out, the function is taken to be elementwise in one argument and is checked on boxes
+            that cover its domain, infinite ones included (`check_unbounded`).
         samples: how many points of each box to try.
         **kwargs: its keyword arguments.
 
     Raises:
         AssertionError: saying which property fails, where, and by how much.
         IntervalError: if the function refuses these inputs.
+        ValueError: if no argument is an interval tensor, or one is of another floating dtype than float32.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -70,7 +71,8 @@ def check_op(function: Function, *inputs: Any, samples: int = 32, **kwargs: Any)
         >>> check_op(torch.add, it.IntervalTensor(torch.zeros(3), torch.ones(3)), torch.ones(3), alpha=2)
     """
     record = _record(function)
-    if inputs:
+    if inputs or kwargs:
+        _check_inputs(inputs, kwargs)
         check_gradient(function, *inputs, **kwargs)
     else:
         inputs = (covering_boxes(record, torch.float32),)
@@ -91,8 +93,8 @@ def check_sound(
     """Check that boxes contain the exact values: in outward mode, and in nearest mode up to rounding.
 
     What rounding may cost a bound of nearest mode is measured without that bound: the distance of the outward bound
-    from the exact one, which the outward bound in float64 stands for, and where no budget is stated the error of torch's
-    own results at points. And the gap between both modes must shrink with the unit roundoff.
+    from the exact one, which the outward bound in float64 stands for, and where no budget is stated the error of
+    torch's own results at points. And the gap between both modes must shrink with the unit roundoff.
 
     Args:
         function: any function on tensors.
@@ -192,18 +194,21 @@ def check_gradient(function: Function, *inputs: Any, **kwargs: Any) -> None:
     """Compare gradients of both bounds, with respect to the ends of every box and every plain tensor, with differences.
 
     `torch.autograd.gradcheck` in float64; ends should lie away from points where the function has no derivative.
-    The gradients of outward mode must be those of nearest mode. Infinite bounds are left out.
+    The gradients of outward mode must be those of nearest mode. Infinite bounds are left out. Where a box has no width,
+    or hardly any, its ends are moved together.
 
     Raises:
         AssertionError: if they differ; it carries the message of `gradcheck`.
     """
     tensors, rebuild = flatten(to_float64((inputs, kwargs)))
+    if not any(is_real(x) for x in tensors):
+        return
     ends = [end.detach().clone() for x in tensors for end in ((x.lower, x.upper) if is_box(x) else (x,))]
     ends = [end.requires_grad_(end.dtype.is_floating_point) for end in ends]
 
     def bounds(mode: str, ends: tuple[Tensor, ...]) -> list[Tensor]:
         rest = iter(ends)
-        args, named = rebuild([IntervalTensor(next(rest), next(rest)) if is_box(x) else next(rest) for x in tensors])
+        args, named = rebuild([joined(x, next(rest), next(rest)) if is_box(x) else next(rest) for x in tensors])
         return [end for box in boxes_in(_run(mode, function, args, named)) for end in (box.lower, box.upper)]
 
     nearest, outward = bounds("nearest", tuple(ends)), bounds("outward", tuple(ends))
@@ -215,7 +220,7 @@ def check_gradient(function: Function, *inputs: Any, **kwargs: Any) -> None:
     if not finite(*ends):
         return
     try:
-        torch.autograd.gradcheck(finite, ends, fast_mode=sum(end.numel() for end in ends) > 100)
+        torch.autograd.gradcheck(finite, ends, eps=STEP, fast_mode=sum(end.numel() for end in ends) > 100)
     except GradcheckError as error:
         raise AssertionError(f"gradients of the bounds are wrong: {error}") from error
     if len(nearest) == len(outward):
@@ -233,6 +238,22 @@ def reference(function: Function, *args: Any, **kwargs: Any) -> Any:
     """
     args, kwargs = to_float64((args, kwargs))
     return function(*args, **kwargs)
+
+
+def _check_inputs(inputs: Any, kwargs: Any) -> None:
+    """Refuse arguments of which there is nothing to check."""
+    boxes = list(boxes_in((inputs, kwargs)))
+    if not boxes:
+        raise ValueError(
+            "there is nothing to check: no argument is an interval tensor; pass one where the function is to be"
+            " bounded, as in check_op(torch.add, IntervalTensor.from_ball(x, 0.1), y)"
+        )
+    for box in boxes:
+        if box.dtype.is_floating_point and box.dtype is not torch.float32:
+            raise ValueError(
+                f"an argument is an interval tensor of dtype {box.dtype}: pass it as float32, because float64 is what"
+                " it is compared with"
+            )
 
 
 # --- running and sampling ---------------------------------------------------------------------------------------------
@@ -287,13 +308,10 @@ def _told(boxes: Any, points: Any, index: tuple[int, ...]) -> str:
     for box, point in zip(given, tried, strict=True):
         if is_box(box):
             fits = len(index) == box.ndim and all(i < n for i, n in zip(index, box.shape))
-            shown = tuple(x[index] if fits else x for x in (box.lower, box.upper, point))
+            shown = [x[index] if fits else x for x in (box.lower, box.upper, *([] if points is None else [point]))]
             if shown[0].ndim == 0:
-                numbers = [x.item() for x in shown[:2]] + [shown[2].item()] * (points is not None)
-                texts = [f"{number:.17g}" for number in numbers]
-                lines.append(
-                    f"the input box is [{texts[0]}, {texts[1]}]" + "".join(f", the point {x}" for x in texts[2:])
-                )
+                low, high, *tested = (f"{x.item():.17g}" for x in shown)
+                lines.append(f"the input box is [{low}, {high}]" + "".join(f", the point {x}" for x in tested))
     lines.append(
         "check what was said of the function: its direction or critical points, domain, image and budget; for a"
         " function that cancels, state a budget that allows for it, or write it so that it does not"
@@ -316,7 +334,9 @@ def _meets(result: Any, value: Any, function: Function, args: Any, kwargs: Any) 
     except AssertionError:
         return False
     for box, near in aligned(result, exact):
+        if not is_real(box):
+            return False
         thin = near.width <= 2.0**-40 * largest(near)
-        if not is_real(box) or bool((near.isdisjoint(box) | ~(thin | box.contains(near))).any()):
+        if bool((near.isdisjoint(box) | ~(thin | box.contains(near))).any()):
             return False
     return True
