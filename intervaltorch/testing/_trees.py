@@ -48,6 +48,10 @@ def real_parts(tree: Any) -> Any:
 
 
 def to_float64(tree: Any) -> Any:
-    """Convert floating tensors and boxes, and floating dtypes, to float64."""
-    tree = map_tensors(lambda x: x.double() if x.dtype.is_floating_point else x, tree)
-    return map_tensors(lambda dtype: torch.float64 if dtype.is_floating_point else dtype, tree, torch.dtype)
+    """Convert floating tensors and boxes, and floating dtypes, to float64; complex ones to complex128."""
+    tree = map_tensors(lambda x: x.to(_wide(x.dtype)), tree)
+    return map_tensors(_wide, tree, torch.dtype)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.complex128 if dtype.is_complex else torch.float64 if dtype.is_floating_point else dtype

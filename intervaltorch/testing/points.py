@@ -23,7 +23,7 @@ def sample_points(
     """Draw points of a box: both extreme corners, the centre, random corners, points near and far from zero.
 
     Args:
-        box: of shape `(*shape)`; infinite ends are allowed, the points are finite.
+        box: of shape `(*shape)`, complex too; infinite ends are allowed, the points are finite.
         count: how many points to draw, at least 3.
         critical: arguments of interest, such as the turning points of a function. Each adds three points whose
             entries are that number and its two neighbours, pulled into the box.
@@ -45,6 +45,9 @@ def sample_points(
     if count < 3:
         raise ValueError(f"count must be at least 3 (two corners and the centre), not {count}")
     lower, upper = box.lower.detach(), box.upper.detach()
+    if lower.dtype.is_complex:
+        parts = IntervalTensor(torch.view_as_real(lower.resolve_conj()), torch.view_as_real(upper.resolve_conj()))
+        return torch.view_as_complex(sample_points(parts, count, critical=critical, generator=generator))
     if lower.dtype is torch.bool:
         return _booleans(lower, upper, count, generator)
     largest = torch.finfo(lower.dtype).max
