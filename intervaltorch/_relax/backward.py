@@ -1,4 +1,4 @@
-"""The backward pass: from a value to the inputs it was computed from, through lines (CROWN, Zhang et al. 2018)."""
+"""The backward pass, from a value to the inputs that it was computed from (CROWN, Zhang et al. 2018)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .nodes import Node, Totals
 __all__ = ["bounds", "within"]
 
 _ENTRIES = 2**24
-"""How many coefficients a chunk of rows may have at one node."""
+"""How many coefficients a chunk of rows may have at the value that is bounded."""
 
 
 def bounds(
@@ -23,10 +23,10 @@ def bounds(
     """Bounds of a value, or of some of its entries.
 
     Args:
-        node: of the value.
-        like: a tensor of its shape, dtype and device.
+        node: the node of the value.
+        like: a tensor with the value's shape, dtype and device.
         wanted: a mask of the entries to bound; the others get infinite bounds.
-        account: takes what each node contributes to the total width.
+        account: the contribution of each node to the total width is added here.
     """
     samples, count = _shared(node)
     places = torch.arange(like.numel()) if wanted is None else wanted.flatten().nonzero().flatten().cpu()
@@ -55,7 +55,7 @@ def within(wide: Box, found: Box) -> Box:
 
 
 def _shared(node: Node) -> tuple[Any, int | None]:
-    """The samples of a value whose rows samples can share, and how many there are; else None."""
+    """The samples of a value, and how many there are; None for both if any node that it depends on mixes samples."""
     seen, count = set(), 1
     todo = [node]
     while todo:
@@ -71,7 +71,7 @@ def _shared(node: Node) -> tuple[Any, int | None]:
 
 
 def _ranks(owners: Tensor) -> Tensor:
-    """The position of each entry among those of its sample."""
+    """The position of each entry among the entries of its sample."""
     order = owners.argsort(stable=True)
     counts = torch.bincount(owners)
     starts = counts.cumsum(0) - counts
@@ -84,7 +84,7 @@ def _rows(
     node: Node, places: Tensor, ranks: Tensor, like: Tensor, count: int | None,
     account: dict[Node, float] | None,
 ) -> Tensor:  # fmt: skip
-    """Lower bounds of the wanted entries, then of their negatives: `(2 ranks, samples)`."""
+    """Lower bounds of the wanted entries, then of their negatives, `(2 ranks, samples)`."""
     height = int(ranks.max()) + 1
     step = max(1, _ENTRIES // max(1, like.numel()))
     chunks = []

@@ -1,4 +1,4 @@
-"""Where a bound is lost: what each operation contributes to the width of linear bounds."""
+"""What each operation contributes to the width of linear bounds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Row:
     """One operation of a program, in one module.
 
     Attributes:
-        share: of the total width of all outputs.
-        operation: the name of the function; parts of a function come after its name.
-        how: how it is relaxed: `"lines"`, `"planes"`, `"selection"`, `"affine"`; or `"box"`, where its result is known
-            by its box alone.
+        share: its part of the total width of all outputs.
+        operation: the name of the function; a part of a function has the name of the function first.
+        how: how it is relaxed: `"lines"`, `"planes"`, `"selection"` or `"affine"`, or `"box"` if only the box of its
+            result is known.
         module: the innermost module in which it ran.
         entries: how many numbers it computed.
     """
@@ -34,7 +34,7 @@ class Explanation(list[Row]):
     """Rows, the largest share first; printed as a table."""
 
     def __str__(self) -> str:
-        """The table, without rows of no share."""
+        """The table, without rows whose share is below half a percent."""
         head = ("share", "operation", "how", "module", "entries")
         rows = [
             (f"{row.share:4.0%}", row.operation, row.how, row.module, str(row.entries))
@@ -47,7 +47,7 @@ class Explanation(list[Row]):
 
 
 def explained(run: Run) -> Explanation:
-    """The account of a run as a table: nodes of one operation in one module make one row."""
+    """The account of a run as a table. All nodes of one operation in one module make one row."""
     total = sum(run.account.values())
     found: dict[tuple[str, str, str], list[float]] = {}
     for node, width in run.account.items():

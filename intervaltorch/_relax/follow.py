@@ -1,4 +1,4 @@
-"""From a call on relaxed boxes to the nodes of its results."""
+"""Following a program: each call on relaxed boxes gives its results their nodes."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ class Run:
     """How a program is followed.
 
     Attributes:
-        method: of `bound`.
-        keeps_account: whether final passes say what each node contributes to the width.
+        method: the method of `bound`.
+        keeps_account: whether final passes record what each node contributes to the width.
         count: the size of the batch, or None.
         account: what each node has contributed.
         modules: the modules that are running, outermost first.
@@ -116,6 +116,7 @@ def node_of(x: Any, why: str = "") -> Node:
 
 
 def _is_constant(x: Any) -> bool:
+    """Whether a box has no node and is a point."""
     return x._node is None and torch.equal(x._box.lower, x._box.upper)
 
 
@@ -302,6 +303,7 @@ def _composed(call: _Call) -> Any:
 
 
 def _lose(output: Any, call: _Call) -> None:
+    """Make a result a leaf, since only its box is known."""
     output._node = None
     node_of(output, call.op.name)
 
@@ -337,6 +339,7 @@ def _target(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
 
 @lru_cache
 def _signature(rule: Any) -> inspect.Signature:
+    """The signature of a rule."""
     return inspect.signature(rule)
 
 
@@ -351,6 +354,7 @@ def _names(call: _Call) -> set[str] | None:
 
 
 def _kind(call: _Call) -> str:
+    """How the op of a call is relaxed."""
     op = call.op
     if op.name in _COMPARISONS and len(call.args) == 2 and not call.kwargs:
         return "comparison"
@@ -377,11 +381,11 @@ def _kind(call: _Call) -> str:
 
 
 _COMPARISONS = {"gt": (1, False), "ge": (1, True), "lt": (-1, False), "le": (-1, True)}
-"""Whether `x > y` and its kind ask for a positive or a negative x - y, and whether 0 will do."""
+"""The sign of x - y for which each comparison of x and y is true, and whether it is true for 0."""
 
 
 def _compared(call: _Call, result: Any) -> Any:
-    """The answer of a comparison, met with what a backward pass says of the difference of both sides."""
+    """The answer of a comparison, sharpened by a backward pass from the difference of both sides."""
     sign, closed = _COMPARISONS[call.op.name]
     gap = call.args[0] - call.args[1]
     if not isinstance(gap, call.cls) or not isinstance(result, call.cls):
@@ -393,6 +397,7 @@ def _compared(call: _Call, result: Any) -> Any:
 
 
 def _curve(call: _Call) -> Curve | None:
+    """Where the function of a call bends; None if this is not known."""
     op = call.op
     if op.name == "mul":
         return Curve("convex")
@@ -438,9 +443,8 @@ def _node(
 
 
 def _largest(call: _Call, parent: Node, box: Box, output: Any) -> Node:
-    """The node of a maximum along dimensions."""
-    named = _signature(call.op.enclose).bind(*call.args, **call.kwargs).arguments if False else call.kwargs
-    dims = call.args[1] if len(call.args) > 1 else named.get("dim", ())
+    """The node of `amax`."""
+    dims = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", ())
     ndim = box.lower.ndim
     dims = [dims] if isinstance(dims, int) else list(dims) or list(range(ndim))
     dims = [d % ndim for d in dims] if ndim else []
@@ -462,8 +466,9 @@ def _largest(call: _Call, parent: Node, box: Box, output: Any) -> Node:
 
 
 _BATCHED = {"linear", "conv1d", "conv2d", "conv3d"}
-"""Operations that keep the first dimension apart, if samples lie there."""
+"""Operations that do not mix the indices of the first dimension."""
 _ELEMENTWISE = {"add", "sub", "rsub", "mul", "div", "neg", "lerp", "addcmul"}
+"""Operations whose samples follow from broadcasting."""
 
 
 def _samples(op: Op | None, function: Any, parents: list[Node], values: list[Tensor], shape: torch.Size) -> Samples:
@@ -494,7 +499,7 @@ def _samples(op: Op | None, function: Any, parents: list[Node], values: list[Ten
 
 
 def _met(cls: Any, result: Any, composed: Iterator[Any]) -> Any:
-    """The boxes of a rule, met with those of the function's parts, whose nodes they get."""
+    """The boxes of a rule, intersected with those of the function's parts, whose nodes they get."""
     if isinstance(result, cls):
         other = next(composed)
         met = cls._wrap(backward.within(result._box, other._box))
@@ -514,13 +519,14 @@ def _met(cls: Any, result: Any, composed: Iterator[Any]) -> Any:
 
 
 def _sharpen(call: _Call) -> None:
-    """Put the varying boxes of a call within the bounds of backward passes of their own."""
+    """Cut the varying boxes of a call to the bounds of backward passes of their own."""
     tight = {id(x): _sharpened(x, call.op, x is call.target) for x in call.varying}
     call.args, call.kwargs = (mapped(tree, lambda x: tight.get(id(x), x)) for tree in (call.args, call.kwargs))
     call.varying = [tight[id(x)] for x in call.varying]
 
 
 def _sharpened(x: Any, op: Op, written: bool) -> Any:
+    """A box cut to the bounds of a backward pass; in place if the call writes to the box."""
     node = x.node
     if node is None or isinstance(node, Leaf) or x.sharp:
         return x

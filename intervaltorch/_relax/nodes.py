@@ -1,4 +1,4 @@
-"""Nodes: how a linear function of a value is bounded by linear functions of the values it was computed from.
+"""Nodes, which bound a linear function of a value by linear functions of the values it was computed from.
 
 A pass asks each node for a lower bound of `A · y`, with one or more rows A. A node answers with rows for its parents
 and a constant: `A · y >= sum of A_p · p over the parents p, + constant`. Rows have the shape `(rows, *shape)`,
@@ -48,14 +48,14 @@ class Totals:
 
 
 def times(rows: Tensor, value: Tensor) -> Tensor:
-    """The product, 0 where the coefficient is 0, whatever the value."""
+    """The product; 0 where the coefficient is 0, even if the value is infinite."""
     if bool(value.isfinite().all()):
         return rows * value
     return torch.where(rows == 0, 0.0, rows * value)
 
 
 def pulled(vjp: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> list[Tensor]:
-    """Apply a vector-Jacobian product to every row; one by one where torch.vmap cannot run a backward function."""
+    """Apply a vector-Jacobian product to every row; row by row if torch.vmap cannot run a backward function."""
     try:
         return list(torch.vmap(vjp)(rows))
     except RuntimeError:
@@ -67,11 +67,11 @@ class Node:
     """A value of a program.
 
     Attributes:
-        shape: of the value.
-        samples: see `samples`.
-        parents: nodes of the values that it was computed from.
-        number: larger than those of the parents.
-        place: the operation that computed it, and the module in which that ran; None until it is told.
+        shape: the shape of the value.
+        samples: the samples of its entries, see `samples.py`.
+        parents: the nodes of the values that it was computed from.
+        number: larger than the numbers of the parents.
+        place: the operation that computed the value, and the module in which that ran; None until this is set.
     """
 
     how = ""
@@ -84,12 +84,12 @@ class Node:
         self.number = next(_numbers)
 
     def pull(self, rows: Tensor, totals: Totals) -> tuple[list[Tensor], Any]:
-        """Rows for the parents, and the constant."""
+        """Rows for the parents, and the constant; see the top of this file."""
         raise NotImplementedError
 
 
 class Leaf(Node):
-    """A value of which only its box is known: an input, or the result of an operation without lines."""
+    """A value of which only the box is known: an input, or the result of an operation without lines."""
 
     how = "box"
 
@@ -134,15 +134,15 @@ class Affine(Node):
 
 
 class Through(Node):
-    """A function of each entry alone, between two lines.
+    """An elementwise function between two lines.
 
     Args:
-        parent: the node of its argument.
-        found: lines to begin with.
-        free: makes lines of given slopes, below and above.
+        parent: the node of the argument.
+        found: the lines to begin with.
+        free: makes lines of given slopes.
 
     Attributes:
-        lines: for a pass from lower bounds, and for one from upper bounds.
+        lines: the lines for a pass from lower bounds, and those for a pass from upper bounds.
     """
 
     how = "lines"
@@ -189,7 +189,7 @@ class Product(Node):
 
 
 class Selection(Node):
-    """A largest value of several: at least that of the entry with the largest lower bound.
+    """The largest of several entries. It is at least the entry with the largest lower bound.
 
     Args:
         pick: takes the selected entries of the parent.
@@ -206,7 +206,7 @@ class Selection(Node):
         self.pick, self.decided, self.upper = pick, decided, upper
 
     def pull(self, rows: Tensor, totals: Totals) -> tuple[list[Tensor], Any]:
-        """Positive coefficients take the selected entry; so do all where it is decided."""
+        """Positive coefficients take the selected entry; negative ones too if decided, else the upper bound."""
         passes = (rows > 0) | self.decided
         zero = torch.zeros(self.parents[0].shape, dtype=rows.dtype, device=rows.device)
         _value, vjp, *_ = torch.func.vjp(self.pick, zero)

@@ -1,7 +1,7 @@
 """Vector-Jacobian products of the most frequent affine operations, written by hand for speed.
 
-Each takes a call in which only its first argument varies, and returns a function of rows: the rows of that argument,
-and the value at 0 (None if that is 0). All others are differentiated by torch.
+Each takes the arguments of a call in which only the first varies. It returns a function of rows, which gives the rows
+of that argument and the value at 0 (None if the value is 0). torch differentiates all other operations.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ Pull = Callable[[Tensor], tuple[list[Tensor], Any]]
 
 
 def _linear(x: Any, weight: Tensor, bias: Any = None) -> Pull:
+    """Of a linear layer."""
     return lambda rows: ([rows @ weight], bias)
 
 
 def _convolution(
     x: Any, weight: Tensor, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1, groups: int = 1
 ) -> Pull | None:
+    """Of a convolution: a transposed convolution, padded to the size of the input."""
     n = weight.ndim - 2
     if isinstance(padding, str) or x.ndim != n + 2:
         return None
@@ -48,11 +50,13 @@ def _convolution(
 
 
 def _out(shape: Any, weight: Tensor, stride: Any, padding: Any, dilation: Any) -> list[int]:
+    """The sizes of the result of a convolution."""
     sizes = zip(shape[2:], weight.shape[2:], stride, padding, dilation)
     return [(n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d in sizes]
 
 
 def _moved(x: Any, *_: Any, **__: Any) -> Pull:
+    """Of an operation that gives the same entries another shape."""
     shape = x.shape
     return lambda rows: ([rows.reshape(rows.shape[0], *shape)], None)
 
@@ -64,7 +68,7 @@ BY_HAND: dict[str, Callable[..., Pull | None]] = {
 
 
 def by_hand(name: str, args: tuple, kwargs: dict[str, Any], varying: Any) -> Pull | None:
-    """The product of an affine operation, if there is one by hand for this call."""
+    """The vector-Jacobian product of an affine operation; None if there is none by hand for this call."""
     maker = BY_HAND.get(name)
     if maker is None or not args or args[0] is not varying:
         return None

@@ -42,7 +42,7 @@ def check_method(method: str) -> None:
 
 
 def relaxed(function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any], run: Run) -> Any:
-    """Run a function on boxes, and bound what it returns by backward passes."""
+    """Run a function on boxes, and bound the values it returns by backward passes."""
     boxes = [x for x in tree_leaves((inputs, kwargs)) if isinstance(x, IntervalTensor)]
     sizes = {x.shape[0] if x.ndim else None for x in boxes}
     run.count = count = sizes.pop() if len(sizes) == 1 else None
@@ -60,7 +60,7 @@ def relaxed(function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any],
 
 
 def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
-    """Change the leaves of a result, those in dataclasses and dictionaries of one's own class included."""
+    """Change the leaves of a result, also those in dataclasses, namespaces and subclasses of dict."""
 
     def visit(leaf: Any) -> Any:
         if isinstance(leaf, dict):
@@ -77,7 +77,7 @@ def map_leaves(change: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def finished(x: Any) -> Any:
-    """The plain box of a relaxed one, within the bounds of a backward pass; anything else as it is."""
+    """The plain box of a relaxed one, cut to the bounds of a backward pass. Anything else is returned as it is."""
     if not isinstance(x, RelaxedTensor):
         return x
     run, box = current(), x._box

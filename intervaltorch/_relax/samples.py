@@ -1,8 +1,8 @@
 """Which sample of the batch each entry of a value belongs to.
 
-Where a program keeps samples apart, one row of coefficients serves all of them: the coefficient of an entry is then
-that of the output *of its own sample*. Whether samples stay apart is not assumed: every value carries the number of the
-sample of each of its entries, and an operation that combines entries of several samples says so.
+If a program keeps samples apart, one row of coefficients serves all samples: the coefficient of an entry is that for
+the output *of its own sample*. This is not assumed but found out. Every value carries, for each of its entries, the
+number of its sample. An operation that combines entries of several samples gives the mark `MIXED`.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from torch import Tensor
 __all__ = ["MIXED", "Samples", "first_dimension", "merged", "through"]
 
 Samples = Tensor | None
-"""Numbers of samples from 1, 0 for no sample, that broadcast to the shape of the value; None if samples are mixed."""
+"""Numbers of samples, from 1; 0 for no sample. They broadcast to the shape of the value. None if samples are mixed."""
 
 MIXED = None
 
 
 def first_dimension(shape: Sequence[int], count: int | None) -> Samples:
-    """A sample for each entry of the first dimension, if there are `count` of them; else mixed."""
+    """One sample for each index of the first dimension, if there are `count` of them; else mixed."""
     if count is None or not shape or shape[0] != count:
         return MIXED
     return torch.arange(1, count + 1).reshape(-1, *[1] * (len(shape) - 1))
 
 
 def merged(parts: Sequence[Samples], shape: Sequence[int]) -> Samples:
-    """The samples of an elementwise combination, in which entries meet by broadcasting."""
+    """The samples of an elementwise function of several values, which are broadcast."""
     result: Samples = None
     for part in parts:
         if part is MIXED:
@@ -50,14 +50,14 @@ def merged(parts: Sequence[Samples], shape: Sequence[int]) -> Samples:
 def through(function: Callable[..., Tensor], parents: Sequence[Tensor], samples: Sequence[Samples]) -> Samples:
     """The samples of `function(*parents)`, found by running it on NaN.
 
-    An entry depends only on samples whose entries, set to NaN, make it NaN. The number of a sample is written in
-    binary, and each digit takes two runs: one with NaN in the samples that have it, one in those that do not. An entry
-    that is NaN in both runs of a digit depends on two samples.
+    An entry depends on a sample only if NaN in all entries of the sample makes it NaN. The number of a sample is
+    written in binary. Each digit takes two runs: one with NaN in the samples that have this digit, one with NaN in the
+    others. An entry that is NaN in both runs of a digit depends on two samples.
 
     Args:
-        function: a function in which NaN is never lost, such as an affine one.
-        parents: values to run it at.
-        samples: those of the parents.
+        function: a function that never loses a NaN, such as an affine one.
+        parents: tensors with the shapes and dtypes of its arguments.
+        samples: the samples of the arguments.
     """
     if any(part is MIXED for part in samples):
         return MIXED
@@ -83,7 +83,7 @@ def through(function: Callable[..., Tensor], parents: Sequence[Tensor], samples:
 
 
 def compressed(samples: Tensor) -> Tensor:
-    """The same numbers without the dimensions along which they do not change."""
+    """The same numbers, with size 1 in the dimensions along which they do not change."""
     for dim in range(samples.ndim):
         if samples.shape[dim] > 1 and bool((samples == samples.narrow(dim, 0, 1)).all()):
             samples = samples.narrow(dim, 0, 1)

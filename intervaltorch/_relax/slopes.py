@@ -1,7 +1,8 @@
-"""Slopes chosen by gradient steps (alpha-CROWN, Xu et al. 2021), of any function of one argument.
+"""Slopes chosen by gradient steps (alpha-CROWN, Xu et al. 2021), for any function of one argument.
 
-A line of any slope is valid with the intercept that `lines` computes for it. So slopes are free parameters: each step
-moves them along the gradient of the bounds, and every bound seen on the way is sound. The best is kept entry by entry.
+A line of any slope is sound with the intercept that `lines` computes for it. So slopes are free parameters. Each step
+moves them along the gradient of the width of the bounds. The bounds of every step are sound, and the best are kept,
+entry by entry.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["optimised"]
 
 
 def reachable(node: Node) -> list[Node]:
-    """A node and all that it depends on."""
+    """A node and all nodes that it depends on."""
     seen: dict[Node, None] = {}
     todo = [node]
     while todo:
@@ -35,15 +36,15 @@ def optimised(
     node: Node, like: Tensor, start: Box, iterations: int = 20, rate: float = 0.1,
     report: Callable[[int, Box], Any] | None = None,
 ) -> Box:  # fmt: skip
-    """The best bounds seen while slopes are moved.
+    """The best bounds that are seen while slopes are moved.
 
     Args:
-        node: of the value to bound.
-        like: a tensor of its shape, dtype and device.
+        node: the node of the value to bound.
+        like: a tensor with the value's shape, dtype and device.
         start: bounds to improve on.
-        iterations: how many steps at the most.
-        rate: the step of Adam, relative to the slopes of each function.
-        report: told the bounds after each step.
+        iterations: how many steps are made.
+        rate: the learning rate of Adam.
+        report: called with the number of each step and its bounds.
     """
     free = [at for at in reachable(node) if isinstance(at, Through)]
     if not free:
@@ -73,5 +74,5 @@ def optimised(
 
 
 def _slopes(at: Through) -> list[Tensor]:
-    """The slopes in use: below and above, for lower and for upper bounds."""
+    """The slopes of the lines below and above, for lower and then for upper bounds."""
     return [slope for found in at.lines for slope in (found.lower_slope, found.upper_slope)]

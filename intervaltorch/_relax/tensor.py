@@ -1,4 +1,4 @@
-"""`RelaxedTensor`: a box that remembers which linear functions of the inputs bound it."""
+"""`RelaxedTensor`: a box with the node from which a backward pass bounds it by linear functions of the inputs."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ __all__ = ["RelaxedTensor"]
 
 
 class RelaxedTensor(IntervalTensor):
-    """A box with a node, which a backward pass starts from or ends at."""
+    """A box with a node.
+
+    Attributes:
+        sharp: whether a backward pass has bounded all entries of this box.
+        view_of: the box of which this one is a view, with the function that takes the view; None if it is no view.
+    """
 
     _node: Node | None = None
-    _written: int = -1
+    _written: int = -1  # the versions of both bounds when the node was attached
     sharp: bool = False
     view_of: Any = None
 
@@ -31,12 +36,12 @@ class RelaxedTensor(IntervalTensor):
         return self
 
     def attach(self, node: Node) -> None:
-        """Give the box its node, until its memory is written to."""
+        """Give the box its node, which holds until the memory of the box is written to."""
         self._node, self._written = node, self._box.lower._version + self._box.upper._version
 
     @property
     def node(self) -> Node | None:
-        """The node, unless the box was written to since."""
+        """The node; None if there is none, or if the box was written to since."""
         fresh = self._written == self._box.lower._version + self._box.upper._version
         return self._node if fresh else None
 
@@ -48,7 +53,7 @@ class RelaxedTensor(IntervalTensor):
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        """Answer a torch function by its rule, and follow what the rule does."""
+        """Answer a torch function by its rule, and give the results their nodes."""
         args, kwargs = follow.relaxed(cls, args), follow.relaxed(cls, kwargs or {})
         return follow.answer(cls, func, args, kwargs, lambda *a, **k: dispatch(cls, func, types, a, k))
 
@@ -56,7 +61,7 @@ class RelaxedTensor(IntervalTensor):
     def __torch_dispatch__(  # type: ignore[override]
         cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
-        """Answer the ATen calls of a C++ kernel by their rules, and follow them."""
+        """Answer the ATen calls of a C++ kernel by their rules, and give the results their nodes."""
         args, kwargs = follow.relaxed(cls, args), follow.relaxed(cls, kwargs or {})
         return follow.answer(
             cls, func, args, kwargs, lambda *a, **k: dispatch_aten(cls, func, a, k), enable_reentrant_dispatch
