@@ -82,7 +82,7 @@ def equal(input: Any, other: Any) -> bool:
 def allclose(input: Any, other: Any, rtol: Any = 1e-5, atol: Any = 1e-8, equal_nan: bool = False) -> bool:
     """The answer must be the same at every point of the box. It is true if both are one object that is finite."""
     if rtol < 0 or atol < 0:
-        raise RuntimeError("allclose: rtol and atol must be at least 0")  # for which torch raises its own error
+        raise RuntimeError(f"allclose: rtol {rtol} and atol {atol} must be at least 0")
     if input is other:
         return bool(decided(all_(isfinite(input)), "torch.allclose"))
     distance, size = absolute(as_box(sub(input, other))), absolute(as_box(other))

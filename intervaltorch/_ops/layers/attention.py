@@ -69,7 +69,10 @@ def attention_math(
 ) -> tuple[Box, Box]:  # fmt: skip
     """As `scaled_dot_product_attention`, with its weights; a Boolean mask is added to the scores as numbers."""
     if dropout_mask is not None:
-        raise UnsupportedOpError("_scaled_dot_product_attention_math with a dropout_mask has no interval rule")
+        raise UnsupportedOpError(
+            "_scaled_dot_product_attention_math with a dropout_mask has no interval rule",
+            "leave dropout_mask out; in a module, switch to inference first: model.eval()",
+        )
     if _is_boolean(attn_mask):
         attn_mask = decided(attn_mask, "attn_mask").to(as_box(query).lower.dtype)
     return _attention(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)

@@ -37,7 +37,7 @@ def stft(
     """The hull for a fixed window and center=False. Padding repeats entries, which are then bounded independently."""
     x = as_box(input)
     if align_to_window is not None:
-        raise UnsupportedOpError("stft of a box takes no align_to_window", "pad or cut the signal by hand")
+        raise UnsupportedOpError("stft with align_to_window has no interval rule", "pad or cut the signal yourself")
     if return_complex is None and not x.lower.is_complex():
         raise RuntimeError("stft requires the return_complex parameter be given for real inputs")
     if center:

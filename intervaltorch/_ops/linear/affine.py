@@ -151,6 +151,7 @@ def _unless_point(x: Box) -> Any:
 
 
 def _dtype(x: Any) -> torch.dtype:
+    """The dtype of a box or tensor."""
     return (x.lower if isinstance(x, Box) else x).dtype
 
 

@@ -56,7 +56,11 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     if not isinstance(x, Box):
         return torch.mean(x, dim, keepdim)
     if not x.lower.numel() and torch.sum(x.lower, dim, keepdim).numel():
-        raise DomainError("the mean of no values is NaN", f"called with shape {tuple(x.lower.shape)}, dim={dim}")
+        raise DomainError(
+            "the mean of no values is NaN",
+            f"called with shape {tuple(x.lower.shape)}, dim={dim}",
+            "reduce a dimension that is not empty",
+        )
     terms = size_of_reduction(x.lower, x.lower.sum(dim, keepdim)) if rounding.outward() else 0
     return bound_sum(lambda t: torch.mean(t, dim, keepdim), x, terms)
 
