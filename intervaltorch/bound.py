@@ -53,7 +53,7 @@ def bound(function: Callable[..., Any], *inputs: Any, method: Method = "ibp", **
         Exception: an error of torch or of the function; a message of torch then names the submodule, too.
         TypeError: if neither an argument, nor a parameter, nor the result holds an interval tensor.
         ValueError: if the method is unknown.
-        UnprovenOpError: for another method than `"ibp"` in outward rounding.
+        UnprovenOpError: for another method than `"ibp"` in outward rounding on other devices than CPUs.
 
     Example:
         >>> import torch

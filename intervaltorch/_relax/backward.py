@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
+from .._rounding import cast
 from .nodes import Node, Totals
 
 __all__ = ["bounds", "within"]
@@ -30,12 +31,14 @@ def bounds(
     """
     samples, count = _shared(node)
     places = torch.arange(like.numel()) if wanted is None else wanted.flatten().nonzero().flatten().cpu()
-    lower, upper = torch.full((like.numel(),), -torch.inf), torch.full((like.numel(),), torch.inf)
-    lower, upper = lower.to(like), upper.to(like)
+    rigorous = node.reach is not None
+    dtype = torch.float64 if rigorous else like.dtype
+    lower = torch.full((like.numel(),), -torch.inf, dtype=dtype, device=like.device)
+    upper = torch.full((like.numel(),), torch.inf, dtype=dtype, device=like.device)
     if len(places):
         owners = torch.zeros_like(places) if samples is None else samples.expand(node.shape).flatten()[places]
         ranks = _ranks(owners)
-        values = _rows(node, places, ranks, like, count, account)
+        values = _rows(node, places, ranks, lower, count, account)
         column = torch.zeros_like(owners) if samples is None else owners
         height = values.shape[0] // 2
         lower = lower.index_put((places.to(like.device),), values[ranks, column])
@@ -44,7 +47,7 @@ def bounds(
         lower.nan_to_num(-torch.inf, torch.inf, -torch.inf),
         upper.nan_to_num(torch.inf, torch.inf, -torch.inf),
     )
-    return Box(lower.reshape(node.shape), upper.reshape(node.shape))
+    return Box(*(side.reshape(node.shape) for side in cast(lower, upper, like.dtype)))
 
 
 def within(wide: Box, found: Box) -> Box:
@@ -93,7 +96,9 @@ def _rows(
             chosen = (ranks >= start) & (ranks < start + step)
             rows = torch.zeros(min(step, height - start), like.numel(), dtype=like.dtype, device=like.device)
             rows[ranks[chosen] - start, places[chosen]] = sign
-            chunks.append(_least(node, rows.reshape(-1, *node.shape), Totals(count, side), account))
+            chunks.append(
+                _least(node, rows.reshape(-1, *node.shape), Totals(count, side, node.reach is not None), account)
+            )
     return torch.cat(chunks)
 
 
@@ -111,7 +116,10 @@ def _least(node: Node, rows: Tensor, totals: Totals, account: dict[Node, float] 
         for parent, part in zip(at.parents, pulled, strict=True):
             if parent in pending:
                 pending[parent] = pending[parent] + part
+                if totals.rigorous:
+                    assert parent.reach is not None
+                    totals.pay_for_products(pending[parent], parent.samples, parent.reach)
             else:
                 pending[parent] = part
                 heapq.heappush(queue, (-parent.number, parent))
-    return total
+    return totals.below(total) if totals.rigorous else total

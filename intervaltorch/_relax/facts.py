@@ -19,11 +19,11 @@ VARIES: dict[str, tuple[str, ...]] = {
     "dot": ("input", "other"), "outer": ("input", "vec2"),
     "addmm": ("input mat1", "input mat2"), "baddbmm": ("input batch1", "input batch2"),
     "addmv": ("input mat", "input vec"), "addcmul": ("input tensor1", "input tensor2"), "addcdiv": ("input tensor1",),
-    **dict.fromkeys(["sum", "mean", "cumsum", "positive", "deg2rad", "rad2deg", "dropout", "feature_dropout",
+    **dict.fromkeys(["sum", "mean", "cumsum", "positive", "deg2rad", "rad2deg",
                      "avg_pool1d", "avg_pool2d", "avg_pool3d", "adaptive_avg_pool1d", "adaptive_avg_pool2d",
                      "adaptive_avg_pool3d", "col2im", "grid_sampler", "trapezoid"], ("*",)),
     "kl_div": ("input",),
-    "lerp": ("input end", "weight"),
+    "lerp": ("input end",),
     **dict.fromkeys(["upsample_bilinear2d", "upsample_linear1d", "upsample_bicubic2d", "upsample_trilinear3d",
                      "_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"], ("*",)),
     **dict.fromkeys(["__getitem__", "__setitem__", "masked_fill", "index_add", "index_copy", "index_fill",
@@ -84,7 +84,9 @@ def _elu(input: Any, alpha: float = 1.0, scale: float = 1.0, input_scale: float 
 
 def _softplus(beta: float, threshold: float) -> Curve | None:
     """Convex, but for a jump at the threshold by the logarithm of 1 + exp(-threshold)."""
-    return Curve("convex", slack=math.log1p(math.exp(-threshold)) / beta) if beta > 0 and threshold > 0 else None
+    if beta <= 0 or threshold <= 0:
+        return None
+    return Curve("convex", slack=math.log1p(math.exp(-threshold)) / beta, jump=threshold / beta)
 
 
 _TANH_GELU = Curve("concave", (-1.4185040087908283555, 1.4185040087908283555))

@@ -7,24 +7,25 @@ import contextvars
 import dataclasses
 import inspect
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from .. import _compat
-from .._dispatch.arguments import leaves
+from .._dispatch.arguments import as_points, leaves
 from .._dispatch.calls import write
 from .._records.registry import OPS, Box, Op, Spelling
 from .._tensor.interval import IntervalTensor
 from .._theorems.corners import corner_lines
-from .._theorems.lines import Curve, lines
+from .._theorems.lines import Curve, Free, lines
 from . import backward
 from .facts import CREATIONS, CURVES, IDENTITIES, PARAMETRIC, VARIES
 from .nodes import Affine, Leaf, Node, Product, Selection, Through
 from .parts import PARTS
 from .pullbacks import by_hand
+from .rigour import CASTS, MOVES, doubled, exactly, has_planes, planes, reach, scaled, spread, stays_affine
 from .samples import MIXED, Samples, first_dimension, merged, through
 
 __all__ = ["Run", "answer", "current", "following", "node_of", "relaxed"]
@@ -36,6 +37,7 @@ class Run:
 
     Attributes:
         method: the method of `bound`.
+        rigorous: whether passes hold in real arithmetic.
         keeps_account: whether final passes record what each node contributes to the width.
         count: the size of the batch, or None.
         account: what each node has contributed.
@@ -45,6 +47,7 @@ class Run:
 
     method: str
     keeps_account: bool = False
+    rigorous: bool = False
     count: int | None = None
     account: dict[Node, float] = dataclasses.field(default_factory=dict)
     modules: list[str] = dataclasses.field(default_factory=list)
@@ -109,9 +112,9 @@ def node_of(x: Any, why: str = "") -> Node:
     node = x.node
     if node is None:
         run = _run.get()
-        node = Leaf(x._box, first_dimension(x.shape, run.count))
+        node = Leaf(doubled(x._box) if run.rigorous else x._box, first_dimension(x.shape, run.count))
         run.name(node, why or "box")
-        x.attach(node)
+        x.attach(_bounded(node, x))
     return node
 
 
@@ -130,6 +133,7 @@ class _Call:
         varying: the relaxed boxes among them that are not single points.
         target: the one that is written to.
         kind: how the op is relaxed.
+        factor: by which the varying box is multiplied, if its kind is `"scaled"`.
     """
 
     cls: Any
@@ -139,6 +143,7 @@ class _Call:
     varying: list[Any]
     target: Any
     kind: str = ""
+    factor: Box | None = None
 
     @property
     def op(self) -> Op:
@@ -146,11 +151,19 @@ class _Call:
 
     def by_rule(self) -> Callable[[Tensor], Tensor]:
         """The function of the one varying box by its rule, which may be more accurate than torch."""
-        (varying,) = self.varying
+        enclose = self.enclosure()
+        return lambda value: enclose(Box(value, value)).lower
 
-        def run(value: Tensor) -> Tensor:
-            args, kwargs = self._with(lambda x: Box(value, value) if x is varying else x._box)
-            return self.spelling.enclose(*args, **kwargs).lower
+    def enclosure(self) -> Callable[[Box], Box]:
+        """The rule as a function of the one varying box."""
+        (varying,) = self.varying
+        arguments = self._with(lambda x: x if x is varying else x._box)
+        if _run.get().rigorous:
+            arguments = exactly(arguments)
+
+        def run(box: Box) -> Box:
+            args, kwargs = mapped(arguments, lambda _: box)
+            return self.spelling.enclose(*args, **kwargs)
 
         return run
 
@@ -163,15 +176,19 @@ class _Call:
         spelling = self.spelling
         writes = self.target is not None and spelling.inplace_position is None
         kept = {id(x): x._box.lower.clone() for x in leaves((self.args, self.kwargs)) if isinstance(x, self.cls)}
+        rigorous = _run.get().rigorous
+        kept = exactly(kept) if rigorous else kept
         frozen = self._with(lambda x: x)
         frozen = tuple(_copied(tree) for tree in frozen)
 
         def at(position: int) -> Callable[..., Tensor]:
             def run(*values: Tensor) -> Any:
                 def plain(x: Any) -> Any:
-                    return values[places[id(x)]] if id(x) in places else kept[id(x)]
+                    value = values[places[id(x)]] if id(x) in places else kept[id(x)]
+                    # A rule must not see that two arguments are the same: its bound is of each path alone.
+                    return IntervalTensor._wrap(Box(*value._box)) if isinstance(value, IntervalTensor) else value
 
-                args, kwargs = (mapped(tree, plain) for tree in frozen)
+                args, kwargs = (mapped(exactly(tree) if rigorous else tree, plain) for tree in frozen)
                 if writes:
                     first = args[0].clone()
                     spelling.function(first, *args[1:], **kwargs)
@@ -218,7 +235,7 @@ def answer(
     if call is None:
         return run(*args, **kwargs)
     with above(), _compat.without_saved_tensor_hooks():
-        if _run.get().sharpens and call.kind not in ("affine", "identity", "leaf"):
+        if _run.get().sharpens and call.kind not in ("affine", "identity", "leaf", "cast", "scaled"):
             _sharpen(call)
         parents = [node_of(x) for x in call.varying]
         composed = NotImplemented
@@ -246,12 +263,19 @@ def answer(
                     _lose(output, call)
                 else:
                     _run.get().name(node, call.op.name)
-                    output.attach(node)
+                    output.attach(_bounded(node, output))
                 if function is not None and call.target is None and call.kind == "affine":
                     _note_view(output, call, function)
         for base, node, view, part in seen:
-            base.attach(_with_part(base, node, view, part))
+            base.attach(_bounded(_with_part(base, node, view, part), base))
     return result
+
+
+def _bounded(node: Node, x: Any) -> Node:
+    """The node, with the reach of its value if passes are rigorous."""
+    if _run.get().rigorous and node.reach is None:
+        node.reach = reach(x._box)
+    return node
 
 
 # --- writes through views ---------------------------------------------------------------------------------------------
@@ -284,6 +308,7 @@ def _with_part(base: Any, node: Node, view: Callable[..., Tensor], part: Any) ->
         return old
 
     parents, values = [node, node_of(part)], [x._box.lower.detach().clone() for x in (base, part)]
+    values = exactly(values) if _run.get().rigorous else values
     samples = _samples(None, function, parents, values, base.shape)
     return Affine(function, parents, values, samples, base.shape)
 
@@ -293,12 +318,15 @@ def _composed(call: _Call) -> Any:
     program, signature = PARTS[call.op.name], _signature(call.op.enclose)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
-        return program(*call.args, **call.kwargs)
+        args, kwargs = (as_points(call.cls, x) if _run.get().rigorous else x for x in (call.args, call.kwargs))
+        return program(*args, **kwargs)
     try:
         named = signature.bind(*call.args, **call.kwargs).arguments
     except TypeError:
         return NotImplemented
     first, *rest = named
+    if _run.get().rigorous:  # what a program computes of plain tensors alone is rounded outward, too
+        named = as_points(call.cls, dict(named))
     return program(named[first], **{name: named[name] for name in rest})
 
 
@@ -321,7 +349,22 @@ def _read(cls: Any, function: Any, args: tuple, kwargs: dict[str, Any]) -> _Call
         return None
     call = _Call(cls, spelling, args, kwargs, varying, _target(spelling, args, kwargs))
     call.kind = _kind(call)
+    if _run.get().rigorous:
+        call.kind = _rigorous_kind(call)
+        _take_factor(call)
     return call
+
+
+def _take_factor(call: _Call) -> None:
+    """Where a box is multiplied by one of which nothing else is known and that is narrow, take that for a constant."""
+    if call.op.name != "mul" or len(call.varying) != 2 or call.target is not None:
+        return
+    for x, factor in (call.varying, call.varying[::-1]):
+        width = (factor._box.upper - factor._box.lower).abs()
+        narrow = bool((width <= 2.0**-16 * factor._box.lower.abs()).all())
+        if factor.node is None and narrow and torch.broadcast_shapes(x.shape, factor.shape) == x.shape:
+            call.varying, call.factor, call.kind = [x], factor._box, "scaled"
+            return
 
 
 def _target(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -360,6 +403,10 @@ def _kind(call: _Call) -> str:
         return "comparison"
     if op.name in IDENTITIES:
         return "identity"
+    if op.name in ("dropout", "feature_dropout"):
+        return "leaf" if _masks(*call.args[1:], **call.kwargs) else "identity"
+    if op.name == "embedding":  # torch's derivative leaves out the padding
+        return "affine" if len(call.args) + len(call.kwargs) == 2 else "leaf"
     if op.family == "structural":
         return "affine"
     sets = [set(names.split()) for names in VARIES.get(op.name, ())]
@@ -378,6 +425,27 @@ def _kind(call: _Call) -> str:
     if op.name == "amax" and call.target is None:
         return "selection"
     return "parts" if op.name in PARTS and call.target is None else "leaf"
+
+
+def _masks(p: float = 0.5, train: bool = True, **_: Any) -> bool:
+    """Whether dropout with these arguments draws a mask, which a second run would draw anew."""
+    return bool(train) and p != 0
+
+
+def _rigorous_kind(call: _Call) -> str:
+    """How an op is relaxed where passes hold in real arithmetic; by its box where the rounding is not bounded."""
+    op, kind = call.op, call.kind
+    otherwise = "parts" if op.name in PARTS and call.target is None else "leaf"
+    if op.name in CASTS and op.family == "structural":
+        return "cast"
+    if kind == "affine":
+        return kind if stays_affine(op.name, op.family, call.kwargs) else otherwise
+    if kind == "product":
+        return kind if has_planes(op.name, call.kwargs) else otherwise
+    if kind == "curve":
+        curve = _curve(call)
+        return kind if curve is not None and curve.period is None else otherwise
+    return kind
 
 
 _COMPARISONS = {"gt": (1, False), "ge": (1, True), "lt": (-1, False), "le": (-1, True)}
@@ -421,25 +489,47 @@ def _node(
     """The node of a result; None if its box is all that is known."""
     if call.kind == "identity":
         return parents[0]
+    if call.kind == "cast":
+        (x,) = call.varying
+        same = output.shape == x.shape and output.device == x.device and call.target is None
+        return parents[0] if same else None
     if call.kind in ("leaf", "parts"):
         return None
+    rigorous = _run.get().rigorous
+    if call.kind == "scaled":
+        assert call.factor is not None
+        x = doubled(boxes[0])
+        found = scaled(x, doubled(call.factor))
+        return Through(parents[0], found, Free(lambda *_: found, found.lower_slope, found.lower_slope), reach(x))
     if call.kind == "selection":
         return _largest(call, parents[0], boxes[0], output)
     if call.kind == "curve":
         curve = _curve(call)
         assert curve is not None
-        if curve.kinks is not None and len(curve.kinks) == 1:
+        if not rigorous and curve.kinks is not None and len(curve.kinks) == 1:
             return Through(parents[0], *corner_lines(call.by_rule(), curve.kinks[0], boxes[0], output._box))
-        return Through(parents[0], *lines(call.by_rule(), curve, boxes[0], output._box))
+        if not rigorous:
+            return Through(parents[0], *lines(call.by_rule(), curve, boxes[0], output._box))
+        x, y = doubled(boxes[0]), doubled(output._box)
+        return Through(parents[0], *lines(call.by_rule(), curve, x, y, call.enclosure()), reach(x))
+    boxes = list(map(doubled, boxes)) if rigorous else boxes
     values = [box.lower.detach() for box in boxes]
     samples = _samples(call.op, function, parents, values, output.shape)
     if call.kind == "affine":
         quick = None
         if len(parents) == 1 and call.target is None and position == 0:
-            quick = by_hand(call.op.name, call.args, call.kwargs, call.varying[0])
-        return Affine(function, parents, values, samples, output.shape, quick)
+            (varying,) = call.varying
+            args, kwargs = (
+                mapped(tree, lambda x: x if x is varying else x._box.lower) for tree in (call.args, call.kwargs)
+            )
+            quick = by_hand(call.op.name, args, kwargs, varying)
+        found = None
+        if rigorous and call.op.name not in MOVES:
+            found = spread(function, [torch.zeros_like(value) for value in values], list(map(reach, boxes)))
+        return Affine(function, parents, values, samples, output.shape, quick, found)
     zero = function(*map(torch.zeros_like, values))
-    return Product(function, lambda *r: (function(*r) - zero).abs(), parents, boxes, samples, output.shape)
+    exact = partial(planes, function, boxes) if rigorous else None
+    return Product(function, lambda *r: (function(*r) - zero).abs(), parents, boxes, samples, output.shape, exact)
 
 
 def _largest(call: _Call, parent: Node, box: Box, output: Any) -> Node:
@@ -462,7 +552,8 @@ def _largest(call: _Call, parent: Node, box: Box, output: Any) -> Node:
         return rows(x).gather(-1, place).reshape(shape)
 
     samples = _samples(call.op, lambda x: rows(x).sum(-1).reshape(shape), [parent], [box.lower.detach()], shape)
-    return Selection(pick, parent, (others <= best).reshape(shape), output._box.upper, samples)
+    upper = output._box.upper.double() if _run.get().rigorous else output._box.upper
+    return Selection(pick, parent, (others <= best).reshape(shape), upper, samples)
 
 
 _BATCHED = {"linear", "conv1d", "conv2d", "conv3d"}

@@ -15,27 +15,83 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
-from .._theorems.lines import Free, Lines
+from .._rounding import down, gamma, unit
+from .._theorems.lines import Free, Lines, valued
+from .rigour import Planes, Spread
 from .samples import Samples
 
 __all__ = ["Affine", "Leaf", "Node", "Product", "Selection", "Through", "Totals"]
 
 _numbers = itertools.count()
+_TINY = torch.finfo(torch.float64).tiny
 
 
 class Totals:
-    """Sums over the entries of each sample, or over all entries where samples are mixed.
+    r"""Sums over the entries of each sample, or over all entries where samples are mixed.
+
+    In a rigorous pass they keep two more sums: of the sizes of all terms, which bounds the rounding of the sums, and of
+    what nodes pay for their own rounding.
 
     Args:
         count: how many samples; None to take all entries together.
         side: 0 for a pass from lower bounds of values, 1 from those of their negatives.
+        rigorous: whether the bounds hold in real arithmetic.
     """
 
-    def __init__(self, count: int | None, side: int = 0) -> None:
-        self.count, self.side = count, side
+    def __init__(self, count: int | None, side: int = 0, rigorous: bool = False) -> None:
+        self.count, self.side, self.rigorous = count, side, rigorous
+        self._sizes: Any = 0.0
+        self._paid: Any = 0.0
+        self._longest, self._sums = 0, 0
 
     def __call__(self, terms: Tensor, samples: Samples) -> Tensor:
-        """Sum terms of shape `(rows, *shape)` to `(rows, samples)`."""
+        """Sum terms of shape `(rows, *shape)`, each rounded once, to `(rows, samples)`."""
+        if self.rigorous:
+            with torch.no_grad():
+                self._note(terms)
+                self._sizes = self._sizes + self._sum(terms.abs(), samples)
+        return self._sum(terms, samples)
+
+    def pay(self, terms: Tensor, samples: Samples, share: float = 1.0, extra: float = 0.0) -> None:
+        """Subtract `share` times the sum of non-negative terms, each rounded once, and `extra` from the final bound."""
+        with torch.no_grad():
+            self._note(terms)
+            self._paid = self._paid + (self._sum(terms, samples) * share + extra)
+
+    def pay_for_rows(self, rows: Tensor, samples: Samples, spread: Spread) -> None:
+        r"""Pay for the rounding of $A J$: $\gamma_n |A|\,|J| r$, where n is at most the number of entries and a few."""
+        share = gamma(rows[0].numel() + 8, torch.float64)
+        self.pay(times(rows.detach().abs(), spread.room), samples, share, spread.underflow)
+
+    def pay_for_products(self, rows: Tensor, samples: Samples, reach: Tensor) -> None:
+        """Pay for one rounding of each coefficient of values of at most this size."""
+        self.pay(
+            times(rows.detach().abs(), reach),
+            samples,
+            unit(torch.float64),
+            _TINY * float(reach.nan_to_num(0.0, 0.0).sum()),
+        )
+
+    def _note(self, terms: Tensor) -> None:
+        """Count the roundings of a sum, and pay for products that underflow."""
+        length = terms[0].numel()
+        self._longest, self._sums = max(self._longest, length), self._sums + 1
+        self._paid = self._paid + length * _TINY
+
+    def below(self, total: Tensor) -> Tensor:
+        r"""A number not above the real sum of all terms less all payments, of which `total` is the computed sum.
+
+        A term t passes through at most k = longest + sums + 2 roundings, so that the sum errs by $\gamma_k \sum |t|$.
+        The computed S of the rounded $|t|$ obeys $(1 - \gamma_k) \sum |t| \le S$, hence the error is at most
+        $\frac12 \gamma_{2k} S$, and payments P are at most $(1 + \gamma_{2k}) P$. Half of $\gamma_{2k}$ is left for the
+        roundings of this bound.
+        """
+        with torch.no_grad():
+            share = gamma(2 * (self._longest + self._sums + 8), torch.float64)
+            error = (self._sizes * share + self._paid * (1 + 2 * share)) * (1 + share) + 2 * _TINY
+        return down(total, error)
+
+    def _sum(self, terms: Tensor, samples: Samples) -> Tensor:
         if self.count is None:
             return terms.reshape(terms.shape[0], -1).sum(1, keepdim=True)
         assert samples is not None
@@ -51,7 +107,12 @@ def times(rows: Tensor, value: Tensor) -> Tensor:
     """The product; 0 where the coefficient is 0, even if the value is infinite."""
     if bool(value.isfinite().all()):
         return rows * value
-    return torch.where(rows == 0, 0.0, rows * value)
+    return rows * torch.where(rows == 0, 0.0, value)
+
+
+def least(rows: Tensor, box: Box) -> Tensor:
+    """The least product with a number of a box; NaN where the coefficient is."""
+    return times(rows, torch.where(rows > 0, box.lower, box.upper))
 
 
 def pulled(vjp: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> list[Tensor]:
@@ -72,10 +133,12 @@ class Node:
         parents: the nodes of the values that it was computed from.
         number: larger than the numbers of the parents.
         place: the operation that computed the value, and the module in which that ran; None until this is set.
+        reach: the largest absolute value that each entry can have, if passes through it are rigorous.
     """
 
     how = ""
     place: tuple[str, str] | None = None
+    reach: Tensor | None = None
 
     def __init__(self, shape: Sequence[int], samples: Samples, parents: Sequence[Node] = ()) -> None:
         self.shape = torch.Size(shape)
@@ -100,9 +163,8 @@ class Leaf(Node):
     def pull(self, rows: Tensor, totals: Totals) -> tuple[list[Tensor], Any]:
         """The least value over the box."""
         centre, radius = (self.upper + self.lower) / 2, (self.upper - self.lower) / 2
-        if not bool(radius.isfinite().all()):
-            least = torch.where(rows > 0, rows * self.lower, torch.where(rows < 0, rows * self.upper, 0.0))
-            return [], totals(least, self.samples)
+        if totals.rigorous or not bool((centre.isfinite() & radius.isfinite()).all()):
+            return [], totals(least(rows, Box(self.lower, self.upper)), self.samples)
         return [], totals(rows * centre - rows.abs() * radius, self.samples)
 
 
@@ -112,25 +174,30 @@ class Affine(Node):
     Args:
         function: from plain tensors to the value.
         centres: where to differentiate, one for each parent; any values do.
+        by_hand: the vector-Jacobian product, and the value at 0.
+        spread: of the function around 0, for rigorous passes; None if it computes rows without rounding.
     """
 
     how = "affine"
 
     def __init__(
         self, function: Callable[..., Tensor], parents: Sequence[Node], centres: Sequence[Tensor], samples: Samples,
-        shape: Sequence[int], by_hand: Any = None,
+        shape: Sequence[int], by_hand: Any = None, spread: Spread | None = None,
     ) -> None:  # fmt: skip
         super().__init__(shape, samples, parents)
-        self.function, self.by_hand = function, by_hand
+        self.function, self.by_hand, self.spread = function, by_hand, spread
         self.zeros = [torch.zeros_like(centre) for centre in centres]
 
     def pull(self, rows: Tensor, totals: Totals) -> tuple[list[Tensor], Any]:
         """The vector-Jacobian product; the constant is the value at 0."""
+        if self.spread is not None:
+            totals.pay_for_rows(rows, self.samples, self.spread)
         if self.by_hand is not None:
             found, offset = self.by_hand(rows)
             return found, 0.0 if offset is None else totals(times(rows, offset), self.samples)
         value, vjp, *_ = torch.func.vjp(self.function, *self.zeros)
-        return pulled(vjp, rows), totals(times(rows, value), self.samples)
+        terms = times(rows, value) if self.spread is None else least(rows, self.spread.near(value))
+        return pulled(vjp, rows), totals(terms, self.samples)
 
 
 class Through(Node):
@@ -140,6 +207,7 @@ class Through(Node):
         parent: the node of the argument.
         found: the lines to begin with.
         free: makes lines of given slopes.
+        argument: the largest absolute values of the argument for which the lines hold, for rigorous passes.
 
     Attributes:
         lines: the lines for a pass from lower bounds, and those for a pass from upper bounds.
@@ -147,16 +215,19 @@ class Through(Node):
 
     how = "lines"
 
-    def __init__(self, parent: Node, found: Lines, free: Free) -> None:
+    def __init__(self, parent: Node, found: Lines, free: Free, argument: Tensor | None = None) -> None:
         super().__init__(parent.shape, parent.samples, [parent])
-        self.lines, self.free = (found, found), free
+        self.lines, self.free, self.argument = (found, found), free, argument
 
     def pull(self, rows: Tensor, totals: Totals) -> tuple[list[Tensor], Any]:
         """Positive coefficients take the lower line, negative ones the upper."""
         a_l, b_l, a_u, b_u = self.lines[totals.side]
         up, down = rows.clamp(min=0.0), rows.clamp(max=0.0)
         offset = torch.where(rows > 0, up * b_l, torch.where(rows < 0, down * b_u, 0.0))
-        return [up * a_l + down * a_u], totals(offset, self.samples)
+        found = up * a_l + down * a_u
+        if self.argument is not None:
+            totals.pay_for_products(found, self.samples, self.argument)
+        return [found], totals(offset, self.samples)
 
 
 class Product(Node):
@@ -165,6 +236,7 @@ class Product(Node):
     Args:
         function: of both.
         bilinear: the part of it that is linear in each, for the radii.
+        planes: makes, of the centres, what rigorous passes need.
     """
 
     how = "planes"
@@ -172,17 +244,27 @@ class Product(Node):
     def __init__(
         self, function: Callable[..., Tensor], bilinear: Callable[..., Tensor], parents: Sequence[Node],
         boxes: Sequence[Box], samples: Samples, shape: Sequence[int],
+        planes: Callable[[Sequence[Tensor]], Planes] | None = None,
     ) -> None:  # fmt: skip
         super().__init__(shape, samples, parents)
         self.function = function
         self.centres = [(box.upper + box.lower) / 2 for box in boxes]
         self.room = bilinear(*[(box.upper - box.lower) / 2 for box in boxes])
+        self.planes = None if planes is None else planes([centre.detach() for centre in self.centres])
+        if self.planes is not None:
+            self.room = valued(self.planes.room, self.room)
 
     def pull(self, rows: Tensor, totals: Totals) -> tuple[list[Tensor], Any]:
         """The derivative at the centres, and the error of that."""
         value, vjp, *_ = torch.func.vjp(self.function, *self.centres)
         found = pulled(vjp, rows)
-        constant = totals(rows * value - rows.abs() * self.room, self.samples)
+        if self.planes is None:
+            constant = totals(rows * value - rows.abs() * self.room, self.samples)
+        else:
+            for spread in self.planes.spreads:
+                totals.pay_for_rows(rows, self.samples, spread)
+            constant = totals(least(rows, self.planes.spreads[0].near(value)), self.samples)
+            constant = constant - totals(times(rows.abs(), self.room), self.samples)
         for node, part, centre in zip(self.parents, found, self.centres, strict=True):
             constant = constant - totals(part * centre, node.samples)
         return found, constant

@@ -13,6 +13,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 
+from .._records.registry import Box
+from .._rounding import outward
+from .._tensor.interval import IntervalTensor
+
 __all__ = ["PARTS"]
 
 PARTS: dict[str, Callable[..., Any]] = {}
@@ -144,6 +148,15 @@ def _logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
     return total if keepdim else torch.squeeze(total, dim)
 
 
+def _inverse_root(n: int) -> Any:
+    """The number 1/√n; in outward rounding a box that contains it, unless it is a power of two."""
+    computed = 1 / math.sqrt(n)
+    if not outward() or (math.frexp(computed)[0] == 0.5 and computed * computed * n == 1):
+        return computed
+    x = torch.tensor(float(n), dtype=torch.float64)
+    return torch.rsqrt(IntervalTensor._wrap(Box(x, x)))
+
+
 @parts("scaled_dot_product_attention")
 def _attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
@@ -151,7 +164,7 @@ def _attention(
 ) -> Any:  # fmt: skip
     if dropout_p or enable_gqa:
         return NotImplemented
-    scores = (query * (1 / math.sqrt(query.shape[-1]) if scale is None else scale)) @ key.transpose(-2, -1)
+    scores = (query * (_inverse_root(query.shape[-1]) if scale is None else scale)) @ key.transpose(-2, -1)
     if is_causal:
         attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool, device=scores.device).tril()
     if attn_mask is not None and attn_mask.dtype is torch.bool:
@@ -238,7 +251,7 @@ def _var(input: Any, dim: Any = None, unbiased: Any = True, keepdim: bool = Fals
     if count <= correction:
         return NotImplemented
     centred = input - input.mean(dims, keepdim=True)
-    return torch.square(centred).sum(dims, keepdim=keepdim) * (1 / (count - correction))
+    return torch.square(centred).sum(dims, keepdim=keepdim) / (count - correction)
 
 
 @parts("std")
@@ -268,6 +281,8 @@ def _normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out
 
 @parts("cosine_similarity")
 def _cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
+    if outward():  # the square of eps is rounded
+        return NotImplemented
     norms = (torch.square(x).sum(dim, keepdim=True).clamp(min=eps * eps) for x in (x1, x2))
     y1, y2 = (x * torch.rsqrt(norm) for x, norm in zip((x1, x2), norms))
     return (y1 * y2).sum(dim)
@@ -327,7 +342,7 @@ def _smooth_l1(input: Any, target: Any, reduction: Any = 1, beta: float = 1.0) -
     if beta <= 0:
         return NotImplemented
     loss = _huber(input, target, reduction, beta)
-    return loss if loss is NotImplemented else loss * (1 / beta)
+    return loss if loss is NotImplemented else loss / beta
 
 
 @parts("binary_cross_entropy")

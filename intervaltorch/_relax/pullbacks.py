@@ -19,7 +19,7 @@ Pull = Callable[[Tensor], tuple[list[Tensor], Any]]
 
 def _linear(x: Any, weight: Tensor, bias: Any = None) -> Pull:
     """Of a linear layer."""
-    return lambda rows: ([rows @ weight], bias)
+    return lambda rows: ([rows @ weight.to(rows.dtype)], None if bias is None else bias.to(rows.dtype))
 
 
 def _convolution(
@@ -43,8 +43,8 @@ def _convolution(
 
     def pull(rows: Tensor) -> tuple[list[Tensor], Any]:
         flat = rows.flatten(0, 1)
-        back = transposed(flat, weight, None, stride, padding, extra, groups, dilation)
-        return [back.unflatten(0, rows.shape[:2])], offset
+        back = transposed(flat, weight.to(rows.dtype), None, stride, padding, extra, groups, dilation)
+        return [back.unflatten(0, rows.shape[:2])], None if offset is None else offset.to(rows.dtype)
 
     return pull
 

@@ -14,7 +14,6 @@ from .._tensor.interval import IntervalTensor
 from ..errors import UnprovenOpError
 from . import backward
 from .follow import Run, current, following, node_of
-from .samples import first_dimension
 from .slopes import optimised
 from .tensor import RelaxedTensor
 
@@ -25,19 +24,27 @@ METHODS: tuple[Method, ...] = ("ibp", "crown-ibp", "crown", "alpha-crown")
 
 
 def check_method(method: str) -> None:
-    """Refuse unknown methods, and relaxations in outward rounding.
+    """Refuse unknown methods.
 
     Raises:
         ValueError: for an unknown method.
-        UnprovenOpError: for a relaxation in outward rounding.
     """
     if method not in METHODS:
         raise ValueError(f"unknown method {method!r}: expected one of {', '.join(map(repr, METHODS))}")
-    if method != "ibp" and rounding.outward():
+
+
+def _check_rigorous(boxes: list[IntervalTensor], method: str) -> None:
+    """Refuse to claim rigorous passes where the arithmetic is not that of the proof.
+
+    Raises:
+        UnprovenOpError: for devices other than CPUs.
+    """
+    other = next((x.device.type for x in boxes if x.device.type != "cpu"), None)
+    if other is not None:
         raise UnprovenOpError(
-            f"bound(..., method={method!r}) has no proof of its rounding errors yet",
-            "the coefficients of its backward passes are rounded to nearest",
-            'use rounding("nearest"), or method="ibp" for rigorous bounds',
+            f"bound(..., method={method!r}) has no proof of its rounding errors on {other}",
+            "which algorithms compute the coefficients of its backward passes there is not known",
+            'use rounding("nearest"), method="ibp", or the CPU',
         )
 
 
@@ -45,13 +52,16 @@ def relaxed(function: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any],
     """Run a function on boxes, and bound the values it returns by backward passes."""
     boxes = [x for x in tree_leaves((inputs, kwargs)) if isinstance(x, IntervalTensor)]
     sizes = {x.shape[0] if x.ndim else None for x in boxes}
-    run.count = count = sizes.pop() if len(sizes) == 1 else None
+    run.count = sizes.pop() if len(sizes) == 1 else None
+    run.rigorous = rounding.outward()
+    if run.rigorous:
+        _check_rigorous(boxes, run.method)
 
     def leaf(x: Any) -> Any:
         if not isinstance(x, IntervalTensor):
             return x
-        relaxed = RelaxedTensor.leaf(x._box, first_dimension(x.shape, count))
-        run.name(node_of(relaxed), "input")
+        relaxed = RelaxedTensor._wrap(x._box)
+        run.name(node_of(relaxed, "input"), "input")
         return relaxed
 
     with following(run):

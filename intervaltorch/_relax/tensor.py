@@ -6,11 +6,9 @@ from typing import Any
 
 from .._compat import enable_reentrant_dispatch
 from .._dispatch.calls import dispatch, dispatch_aten
-from .._records.registry import Box
 from .._tensor.interval import IntervalTensor
 from . import follow
-from .nodes import Leaf, Node
-from .samples import Samples
+from .nodes import Node
 
 __all__ = ["RelaxedTensor"]
 
@@ -27,13 +25,6 @@ class RelaxedTensor(IntervalTensor):
     _written: int = -1  # the versions of both bounds when the node was attached
     sharp: bool = False
     view_of: Any = None
-
-    @classmethod
-    def leaf(cls, box: Box, samples: Samples) -> RelaxedTensor:
-        """A box of which nothing else is known."""
-        self: Any = cls._wrap(box)
-        self.attach(Leaf(box, samples))
-        return self
 
     def attach(self, node: Node) -> None:
         """Give the box its node, which holds until the memory of the box is written to."""

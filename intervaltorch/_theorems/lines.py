@@ -20,8 +20,10 @@ import torch
 from torch import Tensor
 
 from .._records.registry import Box
+from .._rounding import untracked
+from .offsets import Offsets, bracketed
 
-__all__ = ["Curve", "Free", "Lines", "constant_lines", "lines"]
+__all__ = ["Curve", "Free", "Lines", "constant_lines", "lines", "valued"]
 
 inf = math.inf
 Function = Callable[[Tensor], Tensor]
@@ -39,7 +41,8 @@ class Curve:
             same curvature is named twice.
         period: the period of a periodic function, whose inflection points are those of one period.
         kinks: where the slope of a piecewise linear function changes; such a function needs no inflection points.
-        slack: how far the function may lie from one that bends as stated.
+        slack: how far the function may lie from one that bends as stated, on a box that holds `jump`.
+        jump: where the function leaves that one; None if that may be anywhere.
     """
 
     curvature: str
@@ -47,6 +50,7 @@ class Curve:
     period: float | None = None
     kinks: tuple[float, ...] | None = None
     slack: float = 0.0
+    jump: float | None = None
 
 
 class Lines(NamedTuple):
@@ -78,7 +82,9 @@ def constant_lines(box: Box) -> Lines:
     return Lines(flat, box.lower, flat, box.upper)
 
 
-def lines(function: Function, curve: Curve, x: Box, y: Box) -> tuple[Lines, Free]:
+def lines(
+    function: Function, curve: Curve, x: Box, y: Box, enclose: Callable[[Box], Box] | None = None
+) -> tuple[Lines, Free]:  # fmt: skip
     """Lines of a function on a box, and the lines of other slopes.
 
     Args:
@@ -86,6 +92,8 @@ def lines(function: Function, curve: Curve, x: Box, y: Box) -> tuple[Lines, Free
         curve: where the function bends.
         x: the box of its argument.
         y: the box of its values. Entries with infinite ends get the constant lines of this box.
+        enclose: the function's rule in outward rounding, for lines that hold in real arithmetic. Boxes are then in
+            float64, and the function is not periodic.
 
     Returns:
         Lines that are nearly the tightest ones at the centre of the box, and the lines of other slopes.
@@ -98,10 +106,11 @@ def lines(function: Function, curve: Curve, x: Box, y: Box) -> tuple[Lines, Free
         shift = torch.where(usable, shift, 0.0)
         x, function, curve = _unwound(function, curve, x, shift)
     inside = curve.inflections[-1] + 0.5 if curve.inflections else 0.5  # where the function can be differentiated
-    grid = _Grid(function, curve, Box(*(torch.where(usable, end, inside) for end in x)))
+    grid = _Grid(function, curve, Box(*(torch.where(usable, end, inside) for end in x)), enclose)
+    slack = 0.0 if enclose is not None else curve.slack
 
     def finished(below: tuple[Tensor, Tensor], above: tuple[Tensor, Tensor]) -> Lines:
-        parts = [below[0], below[1] - curve.slack, -above[0], curve.slack - above[1]]
+        parts = [below[0], below[1] - slack, -above[0], slack - above[1]]
         if shift is not None:
             parts[1], parts[3] = parts[1] - parts[0] * shift, parts[3] - parts[2] * shift
         good = usable & torch.stack([part.detach().isfinite() for part in parts]).all(0)
@@ -133,6 +142,30 @@ def _unwound(function: Function, curve: Curve, x: Box, shift: Tensor) -> tuple[B
     return Box(x.lower - shift, x.upper - shift), lambda t: function(t + shift), around
 
 
+def valued(numbers: Tensor, like: Tensor) -> Tensor:
+    """The numbers given, with the gradient of others near them."""
+    result = like + 0.0
+    untracked(result).copy_(numbers)
+    return result
+
+
+def _cut(a: Tensor, b: Tensor, cells: int) -> list[Tensor]:
+    """The ends of equal cells between two ends, the last included; none lies beyond it."""
+    return [*(torch.minimum(a + (b - a) * (k / cells), b) for k in range(1, cells)), b]
+
+
+def _slack(curve: Curve, x: Box) -> Tensor:
+    """The slack of a curve, rounded up, where its jump may lie in the box."""
+    if not curve.slack and curve.jump is None:
+        return torch.zeros((), dtype=x.lower.dtype, device=x.lower.device)
+    room = torch.full_like(x.lower, curve.slack * (1 + 2.0**-40) + torch.finfo(x.lower.dtype).tiny)
+    if curve.jump is None:
+        return room
+    margin = 2.0**-40 * abs(curve.jump)
+    clear = (x.upper < curve.jump - margin) | (x.lower > curve.jump + margin)
+    return torch.where(clear, 0.0, room)
+
+
 class _Grid:
     """Values and derivatives of a function at points that cut each box into cells.
 
@@ -144,24 +177,34 @@ class _Grid:
         at_middles: the values at the middles.
         slopes: the derivatives at the middles.
         convex: whether the function is convex on each cell; None for a piecewise linear function.
+        concave: whether the function is concave on each cell.
+        exact: the offsets that hold in real arithmetic, if these are asked for.
     """
 
-    def __init__(self, function: Function, curve: Curve, x: Box) -> None:
+    def __init__(self, function: Function, curve: Curve, x: Box, enclose: Callable[[Box], Box] | None) -> None:
         l, u = x
-        marks = curve.inflections if curve.kinks is None else curve.kinks
-        pieces = [l, *(torch.minimum(torch.clamp(l, min=mark), u) for mark in marks), u]
-        cells = _CELLS if curve.kinks is None else 1
-        ends = [l, *(a + (b - a) * (k / cells) for a, b in itertools.pairwise(pieces) for k in range(1, cells + 1))]
-        ends[-1] = u
-        self.ends = torch.stack(ends)
+        marks, first = curve.inflections, 1 if curve.curvature == "convex" else -1
+        pieces = [(_CELLS, first * (-1) ** i) for i in range(len(marks) + 1)]  # cells, and how it bends
+        if curve.kinks is not None:
+            marks, pieces = curve.kinks, [(1, 0)] * (len(curve.kinks) + 1)
+        elif enclose is not None:
+            marks, pieces = bracketed(marks), [part for piece in pieces for part in (piece, (1, 0))][:-1]
+        edges = [l, *(torch.minimum(torch.clamp(l, min=mark), u) for mark in marks), u]
+        cuts = zip(itertools.pairwise(edges), pieces, strict=True)
+        self.ends = torch.stack([l, *(end for (a, b), (cells, _) in cuts for end in _cut(a, b, cells))])
         self.at_ends = function(self.ends)
         self.middles = (self.ends[1:] + self.ends[:-1]) / 2
+        bends = torch.tensor([bend for cells, bend in pieces for _ in range(cells)], device=l.device)
+        self.exact: Offsets | None = None
+        if enclose is not None:
+            kinds = None if curve.kinks is not None else bends.reshape(-1, *[1] * l.ndim)
+            with torch.no_grad():
+                self.exact = Offsets(enclose, self.ends.detach(), kinds, _slack(curve, x))
         if curve.kinks is not None:
             self.convex = None
             self.at_middles, self.slopes = (self.at_ends[1:] + self.at_ends[:-1]) / 2, self._secants()
             return
-        first = curve.curvature == "convex"
-        self.convex = torch.tensor([first ^ bool(i % 2) for i in range(len(marks) + 1) for _ in range(cells)])
+        self.convex, self.concave = bends > 0, bends < 0
         ones = torch.ones_like(self.middles)
         self.at_middles, self.slopes, *_ = torch.func.jvp(function, (self.middles,), (ones,))
 
@@ -173,10 +216,17 @@ class _Grid:
 
     def offset(self, slope: Tensor, sign: int) -> Tensor:
         """The least value of `sign f(x) - slope x` on the box, or a little less."""
+        if self.exact is None:
+            return self._offset(slope, sign)
+        with torch.no_grad():
+            least = self.exact.least(slope, sign)
+        return valued(least, self._offset(slope, sign))
+
+    def _offset(self, slope: Tensor, sign: int) -> Tensor:
         least = (sign * self.at_ends - slope * self.ends).amin(0)
         if self.convex is None:
             return least
-        convex = self.convex if sign > 0 else ~self.convex
+        convex = self.convex if sign > 0 else self.concave
         if not bool(convex.any()):
             return least
         widths = (self.ends[1:] - self.ends[:-1])[convex]

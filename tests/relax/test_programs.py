@@ -311,3 +311,31 @@ def test_gradients_reach_parameters_and_inputs():
 def test_unknown_methods_are_refused():
     with pytest.raises(ValueError, match="crwn"):
         bound(nn.ReLU(), ball(2), method="crwn")
+
+
+# --- functions whose derivative by torch is not that of what ran ------------------------------------------------------
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("drop", [F.dropout, F.feature_dropout if hasattr(F, "feature_dropout") else F.dropout1d])
+def test_a_mask_of_dropout_is_drawn_once(drop, training, p):
+    X = IntervalTensor(torch.ones(2, 3, 8), 2 * torch.ones(2, 3, 8))
+    found = []
+    for method in ("ibp", "crown"):
+        torch.manual_seed(0)
+        found.append(bound(lambda x: drop(x, p, training) * 1.0, X, method=method))
+    assert torch.allclose(found[0].lower, found[1].lower) and torch.allclose(found[0].upper, found[1].upper)
+
+
+@pytest.mark.parametrize("options", [{}, {"padding_idx": 0}, {"scale_grad_by_freq": True}])
+def test_embeddings_count_what_torch_does_not_differentiate(options):
+    weight = IntervalTensor.from_ball(torch.ones(4, 2), 0.5)
+    index = torch.tensor([0, 1, 1])
+    found = bound(lambda w: F.embedding(index, w, **options) * 1.0, weight, method="crown")
+    assert torch.allclose(found.lower, torch.full((3, 2), 0.5)) and torch.allclose(found.upper, torch.full((3, 2), 1.5))
+
+
+def test_lerp_by_a_varying_weight_is_a_sum_of_products():
+    start, weight = IntervalTensor([[-1.0]], [[1.0]]), IntervalTensor([[0.0]], [[2.0]])
+    assert_relaxed(lambda s, w: torch.lerp(s, torch.zeros(1, 1).to(s.dtype), w), start, weight, gains=False)
