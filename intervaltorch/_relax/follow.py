@@ -317,17 +317,16 @@ def _composed(call: _Call) -> Any:
     """What the parts of the function return."""
     program, signature = PARTS[call.op.name], _signature(call.op.enclose)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
+    # What a program computes of plain tensors alone is to be rounded outward, too.
+    shown: Callable[[Any], Any] = partial(as_points, call.cls) if _run.get().rigorous else lambda x: x
     if kinds & {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}:
-        args, kwargs = (as_points(call.cls, x) if _run.get().rigorous else x for x in (call.args, call.kwargs))
-        return program(*args, **kwargs)
+        return program(*map(shown, call.args), **{name: shown(x) for name, x in call.kwargs.items()})
     try:
         named = signature.bind(*call.args, **call.kwargs).arguments
     except TypeError:
         return NotImplemented
     first, *rest = named
-    if _run.get().rigorous:  # what a program computes of plain tensors alone is rounded outward, too
-        named = as_points(call.cls, dict(named))
-    return program(named[first], **{name: named[name] for name in rest})
+    return program(shown(named[first]), **{name: shown(named[name]) for name in rest})
 
 
 def _lose(output: Any, call: _Call) -> None:
@@ -523,10 +522,10 @@ def _node(
                 mapped(tree, lambda x: x if x is varying else x._box.lower) for tree in (call.args, call.kwargs)
             )
             quick = by_hand(call.op.name, args, kwargs, varying)
-        found = None
+        around = None
         if rigorous and call.op.name not in MOVES:
-            found = spread(function, [torch.zeros_like(value) for value in values], list(map(reach, boxes)))
-        return Affine(function, parents, values, samples, output.shape, quick, found)
+            around = spread(function, [torch.zeros_like(value) for value in values], list(map(reach, boxes)))
+        return Affine(function, parents, values, samples, output.shape, quick, around)
     zero = function(*map(torch.zeros_like, values))
     exact = partial(planes, function, boxes) if rigorous else None
     return Product(function, lambda *r: (function(*r) - zero).abs(), parents, boxes, samples, output.shape, exact)

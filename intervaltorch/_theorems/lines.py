@@ -188,7 +188,7 @@ class _Grid:
         if curve.kinks is not None:
             marks, pieces = curve.kinks, [(1, 0)] * (len(curve.kinks) + 1)
         elif enclose is not None:
-            marks, pieces = bracketed(marks), [part for piece in pieces for part in (piece, (1, 0))][:-1]
+            marks, pieces = tuple(bracketed(marks)), [part for piece in pieces for part in (piece, (1, 0))][:-1]
         edges = [l, *(torch.minimum(torch.clamp(l, min=mark), u) for mark in marks), u]
         cuts = zip(itertools.pairwise(edges), pieces, strict=True)
         self.ends = torch.stack([l, *(end for (a, b), (cells, _) in cuts for end in _cut(a, b, cells))])
