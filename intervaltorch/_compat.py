@@ -1,4 +1,4 @@
-"""Every private or unstable part of torch that the library touches, with the reason. Nothing else imports them."""
+"""Every private or unstable part of torch that the library uses, each with the reason. No other file imports them."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def make_wrapper(cls: type, like: torch.Tensor) -> Any:
     Private, but the documented way to write a wrapper subclass (`torch.testing._internal.two_tensor` is the model).
     """
     if torch.is_inference_mode_enabled() and not like.is_inference():
-        # A view of a tensor from outside; for kernels its wrapper must not be one from inside.
+        # `like` is a view of a tensor from outside inference mode, so its wrapper must not be an inference tensor.
         with torch.inference_mode(False):
             return make_wrapper(cls, like)
     wrapper: Any = torch.Tensor._make_wrapper_subclass(
@@ -92,9 +92,9 @@ _guards = torch.library.Library("aten", "IMPL")
 def guard_memory(check: Callable[..., None]) -> None:
     """Call `check(taker, giver)` before C++ gives the memory of a tensor subclass to another tensor.
 
-    `x.data = y` and `x.set_(y, offset, size, stride)` ask no subclass: they take the memory of `y`, which a wrapper
-    does not have, and the next kernel that reads it ends the interpreter. But both call a composite operator first, and
-    the dispatcher offers that one to kernels for the key that tensors with `__torch_dispatch__` alone have.
+    `x.data = y` and `x.set_(y, offset, size, stride)` do not ask a subclass. They take the memory of `y`; a wrapper has
+    no memory, so the next kernel that reads it ends the interpreter. But both call a composite operator first. The
+    dispatcher passes this operator to kernels for a key that only tensors with `__torch_dispatch__` have.
     """
 
     def guard(operator: Any) -> None:
@@ -111,7 +111,7 @@ def guard_memory(check: Callable[..., None]) -> None:
 
 
 def print_options() -> Any:
-    """What `torch.set_printoptions` set, which no public function returns."""
+    """The options of `torch.set_printoptions`. No public function returns them."""
     return torch._tensor_str.PRINT_OPTS
 
 
@@ -137,8 +137,8 @@ def decomposition(function: Any) -> Callable[..., Any] | None:
 
     `torch._decomp.decomposition_table` is private; `torch.export`'s public table holds only what export needs.
     """
-    # First what C++ runs itself unless autograd is left out; past torch functions for one step, which would bring the
-    # operator back as it is.
+    # First the decomposition that C++ uses itself. It skips torch functions for one step, because they would call the
+    # same operator again.
     if isinstance(function, torch._ops.OpOverload) and function._can_decompose():
         return lambda *args, **kwargs: redispatch_function(function.decompose, (), args, kwargs)
     return decomposition_table.get(function)
@@ -151,10 +151,10 @@ def without_torch_function() -> AbstractContextManager:
 
 @contextlib.contextmanager
 def above_autograd() -> Iterator[None]:
-    """Bring the kernels of autograd back inside `__torch_dispatch__`, as they were when the kernel was called.
+    """Switch the kernels of autograd on again inside `__torch_dispatch__`, as they were when the kernel was called.
 
-    A `TorchDispatchMode` that passed the call on is off by now, but torch brings its mark back too, and would send
-    every plain tensor to a mode that is not there.
+    If a `TorchDispatchMode` passed the call on, the mode is off by now. But torch restores the mark of the mode too,
+    and would send every plain tensor to a mode that is off.
     """
     keys = torch._C.DispatchKey
     with enable_reentrant_dispatch():
@@ -169,7 +169,7 @@ def above_autograd() -> Iterator[None]:
 def below_autograd(function: Any) -> bool:
     """Whether an ATen operator is called where the kernels of autograd, and lazy conjugation, are switched off.
 
-    That is inside the `__torch_dispatch__` of a mode; in inference mode autograd alone is off.
+    They are off inside the `__torch_dispatch__` of a mode. In inference mode only autograd is off.
     """
     return isinstance(function, torch._ops.OpOverload) and torch._C._dispatch_tls_is_dispatch_key_excluded(
         torch._C.DispatchKey.Conjugate
@@ -178,16 +178,16 @@ def below_autograd(function: Any) -> bool:
 
 @contextlib.contextmanager
 def plain_tensors_only() -> Iterator[None]:
-    """Run on real tensors whatever mode is on: a fake or recording mode would see the operations, or make them its own.
+    """Run on real tensors, whatever mode is on; a fake or recording mode would replace or record the operations.
 
-    `FakeTensorMode` and its kind have no public way out.
+    There is no public way to leave `FakeTensorMode` and similar modes.
     """
     with torch.no_grad(), torch._C.DisableTorchFunction(), torch._C._DisableTorchDispatch():
         yield
 
 
 def generator_state() -> bytes:
-    """The state of torch's random generator, which changes with every draw; nothing while a graph is recorded."""
+    """The state of torch's random generator, which changes with every draw; empty while a graph is recorded."""
     if torch.compiler.is_compiling():
         return b""
     with plain_tensors_only(), transforms_seen(False):
@@ -196,9 +196,9 @@ def generator_state() -> bytes:
 
 @contextlib.contextmanager
 def without_saved_tensor_hooks() -> Iterator[None]:
-    """Set aside the hooks of `torch.autograd.graph.saved_tensors_hooks`, which `torch.func` refuses to run under.
+    """Remove the hooks of `torch.autograd.graph.saved_tensors_hooks` for a while, because `torch.func` refuses them.
 
-    Checkpoints are made of such hooks; what runs in here is no part of what they recompute.
+    Checkpoints are made of such hooks, and do not recompute operations inside this block.
     """
     hooks = []
     while (top := torch._C._autograd._top_saved_tensors_default_hooks(True)) is not None:
@@ -217,50 +217,50 @@ def tracing() -> bool:
 
 
 def forward_mode() -> bool:
-    """Whether derivatives are computed along with values, which tensors do not tell by `requires_grad`."""
+    """Whether forward-mode differentiation is on; `requires_grad` of tensors does not show it."""
     return torch.autograd.forward_ad._current_level >= 0
 
 
 def vmapping() -> bool:
-    """Whether a `torch.vmap` is running, whose tensors have no single values that can be read."""
+    """Whether `torch.vmap` is running, so that tensors have no single values to read."""
     stack = torch._C._functorch.get_interpreter_stack()
     return bool(stack) and any(level.key() == torch._C._functorch.TransformType.Vmap for level in stack)
 
 
 def readable(x: torch.Tensor) -> bool:
-    """Whether a plain tensor has values that can be asked about: not on the meta device, nor while it is recorded."""
+    """Whether a plain tensor has values to read: not on the meta device, and not while a program is recorded."""
     if x.is_meta or torch.compiler.is_compiling() or isinstance(x, FakeTensor):
         return False
     return get_proxy_mode() is None
 
 
 def anywhere(mask: torch.Tensor) -> bool:
-    """Whether a plain Boolean tensor is true anywhere: in any of the samples, where `torch.vmap` runs over some."""
+    """Whether a plain Boolean tensor is true anywhere; under `torch.vmap`, in any of the samples."""
     return bool(behind(mask).any())
 
 
 def behind(tensor: torch.Tensor) -> torch.Tensor:
-    """The tensor for which transforms of `torch.func` have put stand-ins."""
+    """The tensor inside the wrappers of `torch.func` transforms."""
     while torch._C._functorch.is_functorch_wrapped_tensor(tensor):
         tensor = torch._C._functorch.get_unwrapped(tensor)
     return tensor
 
 
 def called_by_vmap() -> bool:
-    """Whether the caller of the caller is `torch.vmap`, which asks for the size of the dimension it is to hide.
+    """Whether the caller of the caller is `torch.vmap`, which asks for the size of the dimension that it will map over.
 
-    It is the only question that vmap asks of every tensor that it is about to take apart.
+    This is the only method that vmap calls on every tensor before it splits the tensor into samples.
     """
     return sys._getframe(2).f_code.co_filename == torch._functorch.vmap.__file__
 
 
 def leaving_vmap() -> bool:
-    """Whether it is `torch.vmap` that calls a kernel on a box, putting the batch back into what it returns."""
+    """Whether `torch.vmap` calls a kernel on a box to put the samples of a result together."""
     return _kernel_caller().f_code.co_name == "_remove_batch_dim"
 
 
 def _kernel_caller() -> FrameType:
-    """The Python frame below which C++ came to call `__torch_dispatch__`."""
+    """The Python frame from which C++ called `__torch_dispatch__`."""
     frame = sys._getframe(2)
     while frame.f_code.co_name != "__torch_dispatch__":
         frame = frame.f_back  # type: ignore[assignment]
@@ -274,7 +274,7 @@ def transforming() -> bool:
 
 @contextlib.contextmanager
 def transforms_seen(on: bool) -> Iterator[None]:
-    """Whether transforms of `torch.func` see what C++ kernels call; if not, kernels meet boxes as they are."""
+    """Choose whether transforms of `torch.func` see the calls of C++ kernels; if not, kernels get boxes unwrapped."""
     keys = torch._C.DispatchKey
     with (
         torch._C._SetExcludeDispatchKeyGuard(keys.FuncTorchDynamicLayerFrontMode, not on),
@@ -284,9 +284,9 @@ def transforms_seen(on: bool) -> Iterator[None]:
 
 
 def called_by_transform() -> bool:
-    """Whether C++ calls straight below a frame that `torch.func` runs: so it does for its stand-in of a box.
+    """Whether a transform of `torch.func` calls C++ directly, as it does when it has wrapped a box.
 
-    What a program itself calls on a box passes `redispatch_function` or `torch.ops` on its way to C++.
+    A call of the program itself passes `redispatch_function` or `torch.ops` on its way to C++.
     """
     frame: FrameType | None = _kernel_caller()
     if frame is None or frame.f_code is redispatch_function.__code__ or frame.f_code.co_filename == torch._ops.__file__:
@@ -299,7 +299,7 @@ def called_by_transform() -> bool:
 
 
 def lost_out(function: Any) -> Any:
-    """What `out=` is in a call of `torch.chain_matmul`, which keeps the argument from torch functions."""
+    """The argument `out` of a call of `torch.chain_matmul`, which does not pass it on to `__torch_function__`."""
     frame: FrameType | None = sys._getframe(2)
     while function is torch.chain_matmul and frame is not None:
         if frame.f_code is torch.functional.chain_matmul.__code__:
@@ -309,15 +309,15 @@ def lost_out(function: Any) -> Any:
 
 
 def called_by_script() -> bool:
-    """Whether a function of TorchScript calls: C++ straight below a frame of the user's, past torch's own Python.
+    """Whether TorchScript calls: then C++ is called directly from a frame of the user, without torch's own Python.
 
-    Some methods of a tensor do so too, hence the question whether any function has been scripted at all.
+    Some methods of a tensor are also called like this. So the answer is False if no function has been scripted.
     """
     return bool(torch.jit._state._jit_caching_layer) and not _kernel_caller().f_code.co_filename.startswith(_TORCH)
 
 
 def without_reason(error: Exception) -> bool:
-    """Whether this is TorchScript's error for one that was raised in Python, whose text it loses."""
+    """Whether this is TorchScript's error in place of an error raised in Python, without the text of that error."""
     return "TorchScript" in str(error) and str(error).rstrip().endswith("RuntimeError:")
 
 
@@ -327,10 +327,10 @@ def scripted(function: Any) -> bool:
 
 
 def scripted_autodiff(function: Any) -> bool:
-    """Whether C++ detaches a tensor straight below a frame of the user's, or of a scripted module, where grad is on.
+    """Whether C++ detaches a tensor directly below a frame of the user, or of a scripted module, while grad is on.
 
-    TorchScript does that to what enters and leaves a subgraph that it differentiates in its own way. So does autograd
-    with an output that it saves, but that one requires grad.
+    TorchScript detaches the inputs and outputs of a subgraph that it differentiates by itself. Autograd also detaches
+    an output that it saves, but that output requires grad.
     """
     if function is not torch.ops.aten.detach.default or not torch.is_grad_enabled():
         return False
@@ -344,20 +344,20 @@ _TORCH = torch.__path__[0]
 
 
 def jit_tracing() -> bool:
-    """Whether `torch.jit.trace` is recording; the public question costs three times as much."""
+    """Whether `torch.jit.trace` is recording; the public function takes three times as long."""
     return torch._C._is_tracing()
 
 
 def called_by_tracer() -> bool:
-    """Whether the caller of the caller describes a tensor to a tracer, which replaces it by one without values."""
+    """Whether the caller of the caller describes a tensor to a tracer, which replaces it by a tensor without values."""
     return sys._getframe(2).f_code.co_filename.endswith("meta_utils.py")
 
 
 def untraceable(reason: str) -> Exception:
     """The error by which a tensor tells a tracer of torch that it cannot be recorded.
 
-    For Dynamo it is a graph break: the program then runs as it is, unless the whole graph was asked for. Dynamo is
-    told to leave the library's own code alone, too.
+    For Dynamo the error is a graph break: the program then runs uncompiled, unless `fullgraph=True`. Dynamo is also
+    told not to compile the library's own code.
     """
     dynamo = sys.modules.get("torch._dynamo.trace_rules")
     if dynamo is not None:
@@ -369,14 +369,14 @@ def untraceable(reason: str) -> Exception:
 
 
 class _Uncompiled(logging.Filter):
-    """Say once, in place of what Dynamo logs for every frame, that a program runs on boxes uncompiled."""
+    """Log once that a program runs on boxes uncompiled, in place of Dynamo's messages for every frame."""
 
     def __init__(self, reason: str) -> None:
         super().__init__()
         self.reason, self.said = reason, False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Let records of others pass, and of ours the first."""
+        """Let other records pass, and the first record about boxes."""
         if self.reason not in record.getMessage():
             return True
         first, self.said = not self.said, True
@@ -385,7 +385,7 @@ class _Uncompiled(logging.Filter):
 
 
 def called_by_backward_hooks() -> bool:
-    """Whether the caller of the caller sets up backward hooks: a module on its input or output, or a tracker."""
+    """Whether the caller of the caller sets up backward hooks: a module, or a tracker of modules."""
     code = sys._getframe(2).f_code
     if code.co_filename == torch.nn.modules.module.__file__:
         return code.co_name in ("inner", "_call_impl")
@@ -393,7 +393,7 @@ def called_by_backward_hooks() -> bool:
 
 
 def called_by_fsdp() -> bool:
-    """Whether the caller of the caller is `FullyShardedDataParallel`, to learn when a gradient comes, not which."""
+    """Whether the caller of the caller is `FullyShardedDataParallel`, which waits for any gradient."""
     code = sys._getframe(2).f_code
     return code.co_name == "_register_hook" and code.co_filename.endswith("_runtime_utils.py")
 
@@ -404,20 +404,21 @@ def called_by_fully_shard() -> bool:
 
 
 def autocasting() -> bool:
-    """Whether autocast is on for any kind of device; the public question is about one kind."""
+    """Whether autocast is on for any kind of device; the public function tells this for one kind."""
     return torch._C._is_any_autocast_enabled()
 
 
 def inside_custom_function() -> bool:
-    """Whether a `torch.autograd.Function` is running its forward, which it does without grad.
+    """Whether the forward of a `torch.autograd.Function` is running, which runs without grad.
 
-    Nothing public tells. It does so without derivatives of forward mode, too, which `torch.no_grad` leaves on.
+    There is no public function for this. A forward also runs without forward-mode derivatives, which `torch.no_grad`
+    leaves on.
     """
     return not torch._C._is_fwd_grad_enabled() and not torch.is_inference_mode_enabled()
 
 
 class Checked(NamedTuple):
-    """What `torch.distributions` is checking: an argument of a distribution, or a value that it is asked about."""
+    """A check of `torch.distributions`: of an argument of a distribution, or of a value passed to its methods."""
 
     distribution: str
     name: str
@@ -426,7 +427,7 @@ class Checked(NamedTuple):
 
 
 def checked_by_distribution() -> Checked | None:
-    """What `torch.distributions` is checking, if it is: a check sees Booleans only, so this looks for who asks."""
+    """The current check of `torch.distributions`, if any. A check sees Booleans only, so this searches its callers."""
     frame = sys._getframe(1)
     while frame is not None:
         found, code = frame.f_locals, frame.f_code
@@ -443,7 +444,7 @@ def divergence(p: type, q: type) -> Callable[[Any, Any], Any]:
 
 
 stft_kernel = torch._VF.stft  # type: ignore[attr-defined]
-"""What `torch.stft` calls once it has padded a plain signal; it alone sees that the window is a box."""
+"""The kernel that `torch.stft` calls after it has padded a plain signal; the kernel alone sees a window that is a box."""
 
 _TRANSFORMS_FILE = torch._functorch.eager_transforms.__file__
 _DISTRIBUTION_FILE = torch.distributions.distribution.__file__

@@ -1,1 +1,1 @@
-"""What is entered from outside the rules: functions of users, divergences, and a table of all of torch."""
+"""`register` for functions of users, divergences of `torch.distributions`, and the table of all functions of torch."""

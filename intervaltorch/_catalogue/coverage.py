@@ -1,4 +1,4 @@
-"""What becomes of each function of torch that a tensor subclass can answer, and the list of rules that users see."""
+"""The table of all functions that torch hands to tensor subclasses, and the list of rules that users see."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ KINDS = {
     "point": "do not depend on the values",
     "refused": "are refused, with the reason",
 }
-"""The four things that can become of a function."""
+"""The four kinds of functions."""
 
 
 def _names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-# Python bodies and C++ kernels made of functions with rules; each is tested to enclose. By bare name, or by full name
-# where another spelling has a rule.
+# Functions whose Python bodies or C++ kernels call functions with rules; each is tested to enclose. Bare names, or full
+# names if another spelling has a rule.
 _FALLBACK = _names("""
     __long__ __nonzero__ __reversed__ _autocast_to_full_precision _autocast_to_reduced_precision _sym_sqrt
     affine_grid affine_grid_generator binary_cross_entropy byte chain_matmul chalf char cond
@@ -58,12 +58,12 @@ _POINT = _names("""
 
 
 def overridable() -> list[Any]:
-    """Return each entry of torch's own list of functions that a tensor subclass can answer."""
+    """Return each entry of torch's own list of functions that are handed to tensor subclasses."""
     return [function for functions in get_overridable_functions().values() for function in functions]
 
 
 def kinds(function: Any) -> list[str]:
-    """Return what becomes of a function: exactly one of `KINDS`, unless a table is wrong."""
+    """Return the kind of a function: exactly one of `KINDS`, unless a table is wrong."""
     names, spelling = {bare_name(function), spelled(function)}, OPS.get(function)
     reads_no_values = spelling is not None and spelling.op.family in ("metadata", "random")
     claims = {
@@ -77,16 +77,16 @@ def kinds(function: Any) -> list[str]:
 
 
 def _answered_by_the_class(function: Any) -> bool:
-    """Whether it is a method or an attribute of a tensor that `IntervalTensor` defines for both bounds."""
+    """Whether a function is a method or an attribute of a tensor that `IntervalTensor` defines for both bounds."""
     name = bare_name(function)
     return spelled(function) == f"torch.Tensor.{name}" and getattr(IntervalTensor, name) is not getattr(Tensor, name)
 
 
 class SupportedOps(list[Op]):
-    """The record of every op with a rule; printed, it says how much of torch is covered.
+    """The record of every op with a rule. Printed, the list says how much of torch is covered.
 
     Attributes:
-        counts: how many of torch's overridable functions become what; the keys are those of `KINDS`.
+        counts: how many of torch's overridable functions are of each kind; the keys are those of `KINDS`.
     """
 
     def __contains__(self, op: object) -> bool:
@@ -97,7 +97,7 @@ class SupportedOps(list[Op]):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Count torch's overridable functions by what becomes of them; those of a newer torch may be unknown."""
+        """Count torch's overridable functions by their kind; functions of a newer torch may be unknown."""
         found = Counter(kind for function in overridable() for kind in kinds(function) or ["unknown"])
         return {kind: found[kind] for kind in (*KINDS, "unknown") if found[kind]}
 
@@ -117,8 +117,8 @@ def supported_ops() -> SupportedOps:
     """Return the record of every op with a rule, sorted by family and name.
 
     Returns:
-        A list of `Op`. Printed, it counts what becomes of each function that torch lets a tensor subclass answer
-        (`torch.overrides.get_overridable_functions`); `counts` has these numbers.
+        A list of `Op`. Printed, it counts the functions that torch hands to tensor subclasses
+        (`torch.overrides.get_overridable_functions`) by their kind. `counts` has these numbers.
 
     Example:
         >>> import torch, intervaltorch as it

@@ -1,8 +1,8 @@
-r"""Joint bounds of `torch.distributions.kl_divergence` where torch's own steps would meet a parameter twice.
+r"""Joint bounds of `torch.distributions.kl_divergence` for distributions whose divergence uses a parameter twice.
 
-Torch looks the divergence of two distributions up by their classes, and its public door to that table is
-`torch.distributions.kl.register_kl`. What is entered here passes distributions of plain tensors on to torch's own
-function. With boxes, that function is evaluated at the points at which the divergence is extreme.
+Torch looks up the divergence of two distributions by their classes. `torch.distributions.kl.register_kl` enters a
+function into this table. The functions entered here call torch's own function for distributions of plain tensors. For
+boxes, they evaluate torch's own function at the points at which the divergence is extreme.
 """
 
 from __future__ import annotations
@@ -54,9 +54,10 @@ def _of_normals(theirs: Divergence, p: Any, q: Any) -> Any:
     r"""The hull of $\frac12 \bigl(\frac{s + d}{w} - 1 - \log \frac sw\bigr)$, where $s, w$ are the variances and $d$
     the squared distance of the means.
 
-    It grows with d. In $a = \log s$ and $b = \log w$ it is convex, so its largest value is at a corner. For given b the
-    best a is the one nearest to b; what remains falls up to $b = \log(\max s + d)$ and rises from there.
-    A minimiser that is off by a rounding changes the value to second order, far less than its own rounding.
+    The divergence grows with d. It is convex in $a = \log s$ and $b = \log w$, so its largest value is at a corner. For
+    given b the smallest value is at the a nearest to b. With this a, the divergence falls up to $b = \log(\max s + d)$
+    and rises from there. A minimiser that is off by a rounding changes the value to second order, far less than the
+    value's own rounding.
     """
     least, most = absolute_range(_as_box(p.loc - q.loc))
     (s, s_high), (w, w_high) = (absolute_range(_as_box(each.scale)) for each in (p, q))
@@ -76,7 +77,7 @@ def _as_box(x: Any) -> Box:
 
 @register_kl(distributions.HalfNormal, distributions.HalfNormal)
 def _of_half_normals(p: Any, q: Any) -> Any:
-    """That of the normal distributions, whose densities they double; torch's own calls their function by name."""
+    """The divergence of the normal distributions with doubled densities; torch's own calls their function by name."""
     return distributions.kl_divergence(p.base_dist, q.base_dist)
 
 
@@ -87,8 +88,8 @@ def _of_one_parameter(theirs: Divergence, p: Any, q: Any) -> Any:
     r"""The hull for an exponential family of one parameter.
 
     $\partial_\eta KL(\theta, \eta) = \mu(\eta) - \mu(\theta)$ and $\partial_\theta KL = (\theta - \eta) \mu'(\theta)$,
-    where the mean $\mu$ grows with the parameter: so the divergence grows as either moves away from the other. The
-    largest value is that of opposite ends, and the smallest that of the nearest ends, or 0 where the boxes meet.
+    where the mean $\mu$ grows with the parameter. So the divergence grows as one parameter moves away from the other.
+    The largest value is at opposite ends. The smallest value is at the nearest ends, or 0 where the boxes meet.
     """
     (p_low, p_high), (q_low, q_high) = (_at_ends(each) for each in (p, q))
     values = [theirs(p_low, q_high), theirs(p_high, q_low)]
@@ -101,7 +102,7 @@ def _of_one_parameter(theirs: Divergence, p: Any, q: Any) -> Any:
 
 
 def _at_ends(d: Any) -> list[Any]:
-    """The distributions at both ends of the parameter, by the name under which it was given."""
+    """The distributions at both ends of the parameter, made with the keyword by which the parameter was given."""
     name = next(name for name in ("rate", "probs", "logits") if name in vars(d))
     return [type(d)(**{name: _point(end)}, validate_args=False) for end in _ends(getattr(d, name))]
 

@@ -1,4 +1,4 @@
-"""Rules for functions of one's own."""
+"""`register`: rules for users' own functions."""
 
 from __future__ import annotations
 
@@ -40,35 +40,37 @@ def register(
 ) -> Any:
     r"""Give a function interval bounds: by its direction, by its critical points, or by a rule.
 
-    Use it as a decorator, or call it with the function. A function registered by direction or critical points is
-    elementwise in its first argument; its bounds are the hull of its range, because it is monotone between neighbours
-    among the ends of the box and the critical points inside. A rule bounds anything: it takes the function's own
-    arguments with `Box(lower, upper)` pairs of plain tensors in place of interval tensors, and returns a `Box` (or a
-    tuple of them).
+    Use `register` as a decorator, or call it with the function. A function registered by direction or critical points
+    must be elementwise in its first argument. Its bounds are the hull of its range, because the function is monotone
+    between neighbours among the ends of the box and the critical points inside. A function of any other kind needs a
+    rule. A rule takes the function's own arguments, with `Box(lower, upper)` pairs of plain tensors in place of
+    interval tensors, and returns a `Box` or a tuple of boxes.
 
-    Where the computed ends are NaN, as `x e^x` at -inf, the box is unbounded up to the image. What a rule returns is
-    checked at each call: a box, of bounds that fit each other and are not exchanged by more than rounding.
+    Where a computed end is NaN, as for `x e^x` at -inf, the bound is the end of the image. The result of a rule is
+    checked at each call: it must be a box whose bounds have one shape, dtype and device, and are exchanged by no more
+    than rounding.
 
     Args:
         function: a Python function on tensors, or a function of torch that has no rule yet.
         formula: LaTeX, for the table of ops.
         monotone: `"increasing"` or `"decreasing"`.
-        critical: all points where the function changes direction; `()` is for a function monotone one way or the other.
+        critical: all points where the function changes direction; `()` for a function that is monotone in either
+            direction.
         rule: bounds the function on boxes.
         domain: closed interval outside which the function gives NaN; boxes that leave it raise `DomainError`.
         image: closed interval that contains every value.
-        curvature: of the function on its domain.
+        curvature: the curvature of the function on its domain, `"convex"` or `"concave"`.
         budget: rounding error of a computed value, or of the ends that a rule returns (`EXACT` for a rule that rounds
-            outward itself); without one, outward bounds are best effort and `strict` refuses them.
+            outward itself). Without a budget, outward bounds are best effort, and `strict` refuses them.
 
     Returns:
         The function to call: for a Python function, a version that recognises interval tensors.
 
     Raises:
         RegistrationError: if not exactly one of `monotone`, `critical` and `rule` is given, if an argument contradicts
-            its meaning, if a rule has a budget with an `input` term (of which input?), or if the function already has a
-            rule. At a call: if the function is not elementwise, a rule returns no box, or one whose bounds
-            are exchanged or do not fit each other.
+            its meaning, if a rule has a budget with an `input` term (a rule may have several inputs), or if the
+            function already has a rule. At a call: if the function is not elementwise, if a rule returns no box, or if
+            the bounds of the box are exchanged or differ in shape, dtype or device.
 
     Example:
         >>> import torch, intervaltorch as it
@@ -134,7 +136,7 @@ def _name(function: Any) -> str:
     if not callable(function) or name is None:
         raise RegistrationError(
             f"register takes a function with a name, not {type(function).__name__}",
-            "write it as a function with def; of a module, register the function that its forward calls",
+            "write it as a function with def; for a module, register the function that its forward calls",
         )
     return name
 
@@ -153,8 +155,8 @@ def _check(
     if sum(given is not None for given in (monotone, critical, rule)) != 1:
         raise RegistrationError(
             f"{name} needs exactly one of monotone=, critical= and rule=",
-            "monotone='increasing' for a function of one direction, critical=(...) for its turning points,"
-            " rule= for the rest",
+            "give monotone='increasing' or 'decreasing' for a monotone function, critical=(...) for one with turning"
+            " points, rule=... for any other function",
         )
     if monotone not in (None, "increasing", "decreasing"):
         raise RegistrationError(f"monotone={monotone!r} for {name}", "it is 'increasing' or 'decreasing'")
@@ -181,17 +183,17 @@ def _check(
 
 @functools.lru_cache(maxsize=1)
 def _overridden_by_torch() -> frozenset[Any]:
-    """The functions that torch itself offers to tensor subclasses."""
+    """The functions that torch itself hands to tensor subclasses."""
     return frozenset(f for functions in get_overridable_functions().values() for f in functions)
 
 
 def _entries(function: Any) -> tuple[Any, list[Any]]:
-    """The function to call, and the callables by which it reaches the dispatcher."""
+    """The function to call, and the callables by which calls reach the dispatcher."""
     packet = _compat.overload_packet(function)
     if _compat.is_aten(packet):  # a custom op of torch.library
         return function, [packet]
     if function in OPS:
-        return function, [function]  # which is an error, told in full where ops are entered
+        return function, [function]  # `add_op` raises the error
     if function not in _overridden_by_torch():
         called = _overridable(function)
         return called, [called]
@@ -206,7 +208,7 @@ def _entries(function: Any) -> tuple[Any, list[Any]]:
 
 
 def _boxed(name: str, result: Any) -> Any:
-    """Raise RegistrationError unless a rule returned a box, or a tuple or dict that holds one, of bounds that fit."""
+    """Raise RegistrationError unless a rule returned a box, or a tuple or dict with a box, whose bounds fit."""
     if not _holds_box(result):
         kind = "plain tensors" if next(_tensors(result), None) is not None else f"{type(result).__name__}, no box"
         raise RegistrationError(
@@ -237,13 +239,13 @@ def _check_bounds(name: str, box: Box) -> Box:
 
 
 def _in_order(name: str, box: Box) -> Box:
-    """The box itself, or with bounds that only rounding exchanged put in order.
+    """The box, after bounds that only rounding exchanged have been put in order.
 
-    Bounds that were computed each by itself may be exchanged by rounding where a box is almost a point; then what lies
-    between them is the answer. Rounding leaves them half of their digits, as `check_op` asks of points.
+    Where a box is almost a point, rounding may exchange bounds that were computed independently. Then the box between
+    them is the answer. The exchanged bounds must agree in half of their digits, as `check_op` requires of points.
 
     Raises:
-        RegistrationError: if they are exchanged otherwise, or in outward mode, naming the first such entry.
+        RegistrationError: if bounds are exchanged by more, or in outward mode; the message names the first such entry.
     """
     lower, upper = box
     if not readable(lower) or lower.is_complex():
@@ -261,13 +263,13 @@ def _in_order(name: str, box: Box) -> Box:
     raise RegistrationError(
         f"the rule of {name} gives a lower bound above its upper bound",
         f"{share(crossed, 'are exchanged')}{at}",
-        "where the function falls, the lower bound is its value at the upper end: exchange them in the rule",
-        "of a function registered by direction or critical points, the image or the budget does not hold",
+        "where the function falls, the lower bound is its value at the upper end: exchange the ends in the rule",
+        "for a function registered by direction or critical points, the stated image or budget is wrong",
     )
 
 
 def _complete(box: Box, name: str, budget: Budget | None, image: tuple[float, float], x: Box | None) -> Box:
-    """Free a computed box of NaN, round it outward by its budget, and cut it to the image."""
+    """Replace NaN in a computed box, round the box outward by its budget, and cut it to the image."""
     lower, upper = box
     if not lower.dtype.is_floating_point:
         return box
@@ -286,7 +288,7 @@ def _holds_box(tree: Any) -> bool:
 
 
 def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A version of a Python function that hands calls on tensor subclasses to them."""
+    """A version of a Python function that hands calls with tensor subclasses to `__torch_function__`."""
 
     @functools.wraps(function)
     def overridable(*args: Any, **kwargs: Any) -> Any:

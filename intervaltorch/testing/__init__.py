@@ -1,4 +1,4 @@
-"""Tools to test one's own rules and models: exact containment, everything a rule owes, boxes from hypothesis."""
+"""Tools to test your own rules and models: exact containment, all properties of a rule, boxes from hypothesis."""
 
 from __future__ import annotations
 

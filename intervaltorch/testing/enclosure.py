@@ -1,4 +1,4 @@
-"""The one assertion that everything else is made of: a box contains a value, exactly."""
+"""The basic assertion: a box contains a value, exactly."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ inf = float("inf")
 def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> None:
     """Check that every box of a result contains the corresponding value, without any tolerance.
 
-    A plain tensor in the result stands for a value that is the same at every point of the input, so it must equal
-    the value. Of indices that are in part undecided, the entries
-    that are decided must equal the value, and the others must admit it. NaN, as of 0 / 0, is
-    enclosed only by the whole line, which claims nothing either.
+    A plain tensor in the result means that the value is the same at every point of the input, so the tensor must equal
+    the value. In an undecided index, the decided entries must equal the value, and the other entries must admit the
+    value. Only the whole line encloses NaN (such as 0 / 0), because the whole line claims nothing.
 
     Args:
         result: an `IntervalTensor`, a tensor, a number, or a tuple, list or dict of them.
@@ -32,7 +31,7 @@ def assert_encloses(result: Any, value: Any, *, what: str = "the result") -> Non
         what: words for the message.
 
     Raises:
-        AssertionError: naming the first entry outside, its bounds and by how much it is missed.
+        AssertionError: with the first entry that is outside, its bounds, and its distance from them.
 
     Example:
         >>> import torch, intervaltorch as it

@@ -91,12 +91,12 @@ def neighbours(number: float, dtype: torch.dtype) -> tuple[float, float, float]:
 
 
 def covering_boxes(record: Op | None, dtype: torch.dtype, seed: int = 0) -> IntervalTensor:
-    """Boxes that cover the domain of an elementwise function: every pair of notable numbers, and random ones.
+    """Boxes that cover the domain of an elementwise function: every pair of notable numbers, and random boxes.
 
-    Notable are zero, the ends of the domain, critical points with their neighbours, and numbers of all sizes.
+    Notable numbers are zero, the ends of the domain, critical points with their neighbours, and numbers of all sizes.
 
     Args:
-        record: what is known about the function; None for the whole line.
+        record: the record of the function; None for the whole line.
         dtype: floating dtype.
         seed: of the random boxes.
 
