@@ -444,7 +444,7 @@ def divergence(p: type, q: type) -> Callable[[Any, Any], Any]:
 
 
 stft_kernel = torch._VF.stft  # type: ignore[attr-defined]
-"""The kernel that `torch.stft` calls after it has padded a plain signal; the kernel alone sees a window that is a box."""
+"""The kernel that `torch.stft` calls after padding a plain signal; only the kernel sees a window that is a box."""
 
 _TRANSFORMS_FILE = torch._functorch.eager_transforms.__file__
 _DISTRIBUTION_FILE = torch.distributions.distribution.__file__
