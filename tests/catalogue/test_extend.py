@@ -178,7 +178,7 @@ def test_bounds_that_rounding_exchanged_are_put_in_order():
 @pytest.mark.filterwarnings("ignore:the outward bounds")
 def test_an_image_that_does_not_hold_is_found_out():
     shifted = it.register(lambda x: x + 1, monotone="increasing", image=(0.0, math.inf))
-    with it.rounding("outward"), pytest.raises(it.RegistrationError, match=r"the image or the budget"):
+    with it.rounding("outward"), pytest.raises(it.RegistrationError, match=r"the stated image or budget is wrong"):
         shifted(intervals((-9.0, -8.0)))
 
 
