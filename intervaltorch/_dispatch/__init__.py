@@ -1,1 +1,1 @@
-"""From a call of torch to a rule, and what is said where there is none."""
+"""From a call of torch to a rule, and the errors where there is no rule."""

@@ -1,4 +1,4 @@
-"""Boxes in the arguments and results of a call, in whatever tuples, lists and dicts hold them."""
+"""Boxes in the arguments and results of a call, also in nested tuples, lists and dicts."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({
     Args:
         cls: the class of interval tensors.
         value: an argument.
-        clones: boxes to give in place of others, by identity.
+        clones: boxes that replace others, by the identity of the other box.
     """
     if isinstance(value, cls):
         box = value._box  # type: ignore[attr-defined]
@@ -93,7 +93,8 @@ def wrap(cls: type, value: Any) -> Any:
 def as_points(cls: type, value: Any) -> Any:
     """Turn plain floating arguments into point boxes.
 
-    A body may combine two of them before a box comes in; as points, that step too has a rule, which rounds outward.
+    A body may combine two plain arguments before it uses a box. If both are point boxes, a rule computes this step too,
+    and rounds outward.
     """
     if isinstance(value, Tensor) and not isinstance(value, cls) and (value.is_floating_point() or value.is_complex()):
         return cls._wrap(Box(value, value))  # type: ignore[attr-defined]
@@ -107,7 +108,7 @@ def as_points(cls: type, value: Any) -> Any:
 def rewrap(cls: type, result: Any, args: tuple) -> Any:
     """Free results from the autograd marks that outer C++ kernels leave on the wrappers.
 
-    What a function returns of its own arguments, as one in place does, stays the object that it was.
+    An argument that the function returns, as an in-place function does, stays the same object.
     """
     if isinstance(result, cls):
         return result if any(result is arg for arg in args) else result.rewrapped()  # type: ignore[attr-defined]
@@ -129,7 +130,7 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def has_unusual(value: Any) -> bool:
-    """Whether something among arguments is complex, a tensor without values, or the number NaN."""
+    """Whether an argument is complex, a tensor without values, or the number NaN."""
     kind = type(value)
     if kind is Box:
         lower = value.lower

@@ -1,7 +1,8 @@
 """From a torch call to a rule.
 
-A call on intervals goes, in this order, to its rule; to its own body or its ATen calls, each of which comes back here;
-to a decomposition of torch; or it is refused by name. The class of interval tensors arrives as an argument.
+A call on intervals is answered by its rule. A call without a rule runs its own body or its ATen calls, each of which
+comes back to the dispatcher, or a decomposition of torch. Any other call is refused by name. The class of interval
+tensors is an argument of the dispatcher.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ __all__ = ["dispatch", "dispatch_aten"]
 
 
 def dispatch(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Answer `function(*args, **kwargs)` for arguments of which some are instances of `cls`."""
+    """Answer `function(*args, **kwargs)`, where some arguments are instances of `cls`."""
     if _compat.jit_tracing():
         raise traced()
     spelling = OPS.get(function)
@@ -67,8 +68,8 @@ def _answer_kernel(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]
     if spelling is None and refusal(function):
         raise unsupported(function, args, kwargs)
     _refuse_out(function, kwargs)
-    # Below autograd its kernels are switched off; reentrant dispatch brings them back, so that the
-    # rule's own operations on the bounds are recorded.
+    # Here the kernels of autograd are switched off. Switch them on again, so that the rule's operations on the bounds are
+    # recorded.
     with _compat.above_autograd(), _transforms.seen_again():
         if spelling is not None:
             return run(cls, spelling, args, kwargs)
@@ -76,7 +77,7 @@ def _answer_kernel(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]
         if functional is not None:
             if not isinstance(args[0], cls):
                 raise no_place(function, args, kwargs)
-            # As in `_run_in_place`: what is saved for the backward pass must not be what is overwritten.
+            # As in `_run_in_place`: a tensor that is saved for the backward pass must not be overwritten.
             target: Any = args[0]
             result = functional(target.clone(), *args[1:], **kwargs)
             write(target._box, result._box)
@@ -120,17 +121,17 @@ def _refuse_out(function: Any, kwargs: dict[str, Any]) -> None:
 
 
 def _check_outward(spelling: Spelling) -> None:
-    """Refuse to round outward what may be computed otherwise than the error bounds assume."""
+    """Refuse outward rounding where torch may compute in another way than the error bounds assume."""
     rounding.check_underflow()
     if _compat.autocasting():
         raise UnprovenOpError(
             f"{spelled(spelling.function)} cannot be rounded outward under torch.autocast",
-            "it may compute in a narrower dtype than the error bounds are stated for",
+            "autocast may compute in a narrower dtype than the error bounds assume",
             'leave autocast off here, or use rounding("nearest")',
         )
 
 
-_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # functions of torch in C++ take these too
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}  # torch's C++ functions take NumPy's names too
 
 
 def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[bool, tuple, dict[str, Any]]:
@@ -142,7 +143,7 @@ def _take_inplace(position: int, args: tuple, kwargs: dict[str, Any]) -> tuple[b
 
 
 def _apply(call: Call) -> Any:
-    """The result of the rule; where it fails, what torch raises, or the reason in terms of the call that was made."""
+    """The result of the rule. If the rule fails, raise torch's error, or an error that names the call."""
     spelling, boxes, named = call.spelling, call.boxes, call.named
     enclose = spelling.enclose
     if any(map(has_unusual, boxes)) or (named and has_unusual(named)):
@@ -156,7 +157,7 @@ def _apply(call: Call) -> Any:
         raise
     except Exception as error:
         check_reading(error, call)
-        if spelling.op.registered:  # it is its author's, and so is what it raises
+        if spelling.op.registered:  # a user's rule raises the user's errors
             raise
         return answer_as_torch_does(error, spelling.function, boxes, named)
     if spelling.op.torch_checks:
@@ -168,7 +169,7 @@ def _apply(call: Call) -> Any:
 
 
 def _rule_for_unusual(call: Call) -> Callable[..., Any]:
-    """The rule for unusual arguments: complex numbers have one of their own, or are refused by name."""
+    """The rule for unusual arguments: complex numbers have a rule of their own, or are refused by name."""
     spelling = call.spelling
     values = list(leaves((call.boxes, call.named)))
     check_devices(values, call)
@@ -186,8 +187,8 @@ def _rule_for_unusual(call: Call) -> Callable[..., Any]:
 def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> Any:
     """Compute out of place, then copy the new bounds into the old memory.
 
-    Copying keeps views right. Where autograd records, the rule sees clones: whatever it saves for the
-    backward pass is then not what the copy overwrites, so gradients are right too.
+    The copy keeps views right. Where autograd records, the rule gets clones, so the copy does not overwrite tensors
+    that the rule saved for the backward pass, and gradients are right too.
     """
     name = None if args else "self" if "self" in kwargs else "input"
     target = args[0] if name is None else kwargs[name]
@@ -208,11 +209,12 @@ def _run_in_place(cls: type, spelling: Spelling, args: tuple, kwargs: dict[str, 
 
 
 def write(box: Box, result: Any) -> None:
-    """Copy new bounds into the memory of a box: both, or neither and an error.
+    """Copy new bounds into the memory of a box. After an error, neither bound has changed.
 
     Raises:
-        RuntimeError: where torch raises it for in-place operations: if the shapes or dtypes do not fit, or autograd
-            needs the old value of a leaf.
+        RuntimeError: as torch does for in-place operations: if shapes or dtypes do not fit, or if autograd needs the
+        old
+            value of a leaf.
     """
     lower, upper = result if isinstance(result, Box) else (result, result)
     if lower.shape != box.lower.shape:
@@ -266,7 +268,7 @@ def _fallback(cls: type, function: Any, types: Any, args: tuple, kwargs: dict[st
 
 @functools.lru_cache
 def _methods(cls: type) -> dict[Any, Callable[..., Any]]:
-    """What the class itself says where a method or attribute of a tensor is called unbound, as `Tensor.tolist(x)`."""
+    """The methods of the class that answer unbound calls of a tensor's methods or attributes, as `Tensor.tolist(x)`."""
     found: dict[Any, Callable[..., Any]] = {}
     for base in reversed(cls.__mro__[: cls.__mro__.index(Tensor)]):
         for name, value in vars(base).items():
@@ -284,13 +286,13 @@ def _returns_raw_values(function: Any) -> bool:
 
 
 def _warn_lost_gradient(spelling: Spelling, args: tuple, kwargs: dict[str, Any]) -> None:
-    """Warn inside a `torch.autograd.Function` of a gradient that would flow, if its forward were recorded."""
+    """Warn inside a `torch.autograd.Function` of gradients that are lost because its forward is not recorded."""
     if any(isinstance(leaf, Tensor) and leaf.requires_grad for leaf in leaves((args, kwargs))):
         warnings.warn(
             f"{spelled(spelling.function)} runs inside a torch.autograd.Function, whose forward is not"
             " recorded: its bounds are right, but no gradient flows through them."
             " Give the function a rule with intervaltorch.register, or write it as a plain function;"
-            " of torch.utils.checkpoint, use_reentrant=False keeps the gradient.",
+            " for torch.utils.checkpoint, use_reentrant=False keeps the gradient.",
             GradientWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""Why a rule cannot answer, where torch's error would not say it: devices, values that are not there."""
+"""Failures of rules that torch's own error would not explain: several devices, NaN, tensors without values."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ __all__ = ["check_devices", "check_numbers", "check_reading", "check_values"]
 
 
 def check_devices(values: list[Any], call: Call) -> None:
-    """Refuse to combine values with tensors on the meta device, which have none: some kernels would read anything.
+    """Refuse to combine values with tensors on the meta device, which have no values; some kernels would read garbage.
 
-    Allowed is what torch takes on any device (numbers as tensors, indices), and what takes only a shape or a device.
+    Arguments that torch takes on any device (numbers as tensors, indices) are allowed, and so are functions that read
+    only the shape or the device of an argument.
 
     Raises:
         DeviceError: with the arguments and their devices.
@@ -48,7 +49,7 @@ def _several_devices(call: Call) -> DeviceError:
     called = ", ".join(f"{describe(tensor)} on {tensor.device}" for tensor in tensors)
     remedy = "move them to one: module.to(X.device), tensor.to(X.device) or X.to(device)"
     if any(tensor.is_meta for tensor in tensors):
-        remedy += "; what is on meta has no values yet: module.to_empty(device=X.device), then load its weights"
+        remedy += "; tensors on meta have no values yet: call module.to_empty(device=X.device), then load the weights"
     function = spelled(call.spelling.function)
     return DeviceError(f"{function} got tensors on several devices", f"called with: {called}", remedy)
 
@@ -57,14 +58,15 @@ def check_numbers(values: list[Any], spelling: Spelling) -> None:
     """Refuse the number NaN among the arguments of a function: torch gives NaN, which no box contains.
 
     Raises:
-        DomainError: unless the function only moves the number, or uses it where the box has NaN, which is nowhere.
+        DomainError: unless the function only moves the number, or uses the number only in place of NaN, which no box
+            contains.
     """
     if spelling.op.family in _MOVES or spelling.op.name == "nan_to_num":
         return
     if any(type(value) is float and value != value for value in values):
         raise DomainError(
-            f"an argument of {spelled(spelling.function)} is NaN, so that its value is NaN at every point",
-            "no bound holds for it: pass a number; a condition on NaN has torch.isnan(x)",
+            f"an argument of {spelled(spelling.function)} is NaN, so its value is NaN at every point",
+            "NaN has no bounds: pass a number; to test for NaN, use torch.isnan(x)",
         )
 
 
@@ -72,10 +74,10 @@ _MOVES = {"indexing", "comparison", "metadata"}
 
 
 def check_reading(error: Exception, call: Call) -> None:
-    """Say so where a rule failed because values lie on several devices, or are not there.
+    """Raise an error that explains the failure, if a rule failed because of several devices or tensors without values.
 
     Raises:
-        IntervalError: from what the rule raised.
+        IntervalError: from the error that the rule raised.
     """
     tensors = [value for value in call.leaves() if isinstance(value, Tensor)]
     text = str(error)
@@ -84,12 +86,12 @@ def check_reading(error: Exception, call: Call) -> None:
     if any(word in text for word in _READING) and (vmapping() or not all(map(_has_values, tensors))):
         raise not_for(
             call.spelling.function, call.args, call.kwargs, "reads values, and there are none here", _NO_VALUES,
-            advice="call it on boxes with values, or leave it out of what is recorded or mapped",
+            advice="call the function on boxes with values, outside the recorded or mapped program",
         ) from error  # fmt: skip
 
 
 def check_values(bound: Tensor, what: str) -> None:
-    """Refuse to answer Python by values that are not there.
+    """Refuse to give Python a value of a tensor without values.
 
     Raises:
         UnsupportedOpError: on the meta device, while a program is recorded, or under `torch.vmap`.
@@ -100,7 +102,7 @@ def check_values(bound: Tensor, what: str) -> None:
         )
 
 
-_NO_VALUES = "tensors have no values to ask for on the meta device, while a program is recorded, or under torch.vmap"
+_NO_VALUES = "tensors have no values to read on the meta device, while a program is recorded, or under torch.vmap"
 _READING = ("data-dependent", "data-independent", "meta tensor", "Meta tensor", ".item()", "aten.equal", "aten::equal")
 
 

@@ -1,9 +1,9 @@
-"""Gradients of bounds that are finite though ends of their arguments are infinite.
+"""Gradients of finite bounds of boxes with infinite ends.
 
-An infinite end has no slope, and what autograd makes of it is 0 times infinity: NaN, which also reaches the gradients
-of all that shares a weight with it. So where a rule meets an infinite end while autograd records, its values are
-computed from the box as it is, and their gradients at a large finite number in place of that end, beyond which
-functions with finite bounds are flat. An infinite bound is a constant.
+At an infinite end autograd computes 0 times infinity, which is NaN. The NaN would reach every gradient that shares a
+weight with this end. So if a rule gets an infinite end while autograd records, its values are computed from the box as
+it is, but its gradients are computed with a large finite number in place of the infinite end. Functions with finite
+bounds are flat beyond this number. An infinite bound is a constant.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _ELEMENTWISE = {"increasing", "decreasing", "piecewise monotone", "periodic"}
 
 @functools.lru_cache
 def _may_lose_gradients(op: Op) -> bool:
-    """Whether gradients at infinite ends may be NaN: not of sums, nor of what selects or moves entries."""
+    """Whether gradients at infinite ends may be NaN; not for sums, nor for functions that select or move entries."""
     if op.budget is EXACT or op.family in _LINEAR or op.name in _SUMS:
         return False
     return op.registered or op.family not in _ELEMENTWISE or not _flat_at_infinity(op)
@@ -69,7 +69,7 @@ def _flat_at_infinity(op: Op) -> bool:
 
 
 def _has_infinite_ends(args: list[Any], kwargs: dict[str, Any]) -> bool:
-    """Whether autograd records what is made of these arguments, and a box among them has an infinite end."""
+    """Whether autograd records operations on these arguments, and a box among them has an infinite end."""
     boxes, recorded = [], False
     for leaf in leaves((args, kwargs)) if kwargs else leaves(args):
         if type(leaf) is Box:
@@ -94,7 +94,7 @@ def _endless(box: Box) -> bool:
 
 
 def _finite(value: Any, known: dict[int, Box]) -> Any:
-    """Replace infinite ends by large numbers: what is one object remains one."""
+    """Replace infinite ends by large numbers. The same box is replaced by the same box."""
     if type(value) is Box:
         if id(value) not in known:
             known[id(value)] = _with_finite_ends(value)
@@ -117,7 +117,8 @@ def _with_finite_ends(box: Box) -> Box:
         return box
     low, high = lower.detach(), upper.detach()
     far = _far(low.dtype)
-    # No farther than the other end if that is as far: a mask of the largest finite number, rounded outward, is a point.
+    # If the other end is as far, no farther than that end: a mask of the largest finite number, rounded outward, is
+    # a point.
     new_low = torch.where(low == -inf, _beyond(high.clamp(max=-far), far), low)
     new_high = torch.where(high == inf, _beyond(low.clamp(min=far), far), high)
     new_low, new_high = torch.where(low == inf, far, new_low), torch.where(high == -inf, -far, new_high)
@@ -128,12 +129,12 @@ def _with_finite_ends(box: Box) -> Box:
 
 
 def _beyond(end: Tensor, far: float) -> Tensor:
-    """The end itself, if it is finite; else, of a point or a whole line, one that is."""
+    """The end itself, if it is finite; else, for a point or a whole line, a finite number of the same sign."""
     return torch.where(end.isinf(), far * end.sign(), end)
 
 
 def _far(dtype: torch.dtype) -> float:
-    """A number so large that functions are flat there, and so small that its square and some more are finite."""
+    """A number so large that functions are flat there, and so small that a multiple of its square is finite."""
     return max(2.0**10, torch.finfo(dtype).max ** 0.5 / 64)
 
 

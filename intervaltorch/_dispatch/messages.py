@@ -1,4 +1,4 @@
-"""What the dispatcher says where it refuses: the function as the user spelt it, its arguments, and what to do."""
+"""Errors of the dispatcher: they name the function as the user spelt it, its arguments, and a remedy."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def no_place(function: Any, args: tuple, kwargs: dict[str, Any]) -> UnsupportedO
 
 
 def as_called(error: UnsupportedOpError, function: Any, args: tuple, kwargs: dict) -> IntervalError:
-    """Name the function that the user called, and what stopped it inside; a refusal in its own words stays."""
+    """Name the function that the user called, and the inner function that stopped it. Other refusals stay unchanged."""
     inner = error.function
     if inner is None or spelled(inner) == spelled(function) or not (error.lacks_rule or is_aten(inner)):
         return error
     inside = f"no rule for {spelled(inner)}" if error.lacks_rule else error.headline
-    advice = error.details[1:] if error.lacks_rule else [_WRITE_ONE]  # the way out of what stopped it, if it is known
+    advice = error.details[1:] if error.lacks_rule else [_WRITE_ONE]  # the remedy for the inner function, if known
     outer = UnsupportedOpError(
         f"no interval rule for {spelled(function)}", called_with(args, kwargs), f"inside it, {inside}", *advice,
         function=function, lacks_rule=True,

@@ -1,4 +1,4 @@
-"""TorchScript, which runs programs in C++: what it would keep to itself, errors and lost gradients, is said here."""
+"""TorchScript runs programs in C++, and hides errors and lost gradients. This file raises the errors and warns."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _hidden: contextvars.ContextVar[list[Exception] | None] = contextvars.ContextVar
 
 @contextlib.contextmanager
 def hidden_errors_raised() -> Iterator[None]:
-    """Raise the error that stopped a script inside this block, of which TorchScript tells the line but not the reason.
+    """Raise the error that stopped a script inside this block. TorchScript's own error names the line, but no reason.
 
     Raises:
-        Exception: that error, from TorchScript's.
+        Exception: the error that stopped the script, from TorchScript's error.
     """
     errors: list[Exception] = []
     token = _hidden.set(errors)
@@ -38,13 +38,13 @@ def hidden_errors_raised() -> Iterator[None]:
 
 
 def keep_error(error: Exception) -> None:
-    """Keep an error that leaves for C++, in case TorchScript is there; where nobody can raise it again, warn of it."""
+    """Keep an error that goes to C++, to raise it again after TorchScript; outside `bound`, warn of the error."""
     errors = _hidden.get()
     if errors is not None:
         errors.append(error)
     elif _compat.called_by_script():
         warnings.warn(
-            f"TorchScript hides the reason of the error that follows. It is {type(error).__name__}: {error}",
+            f"TorchScript hides the reason of the following error. The reason is {type(error).__name__}: {error}",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -52,9 +52,10 @@ def keep_error(error: Exception) -> None:
 
 @contextlib.contextmanager
 def running(method: Any) -> Iterator[None]:
-    """Run a method of a scripted module, if it is one.
+    """Run a function; if it is a method of a scripted module, without optimisation and with hidden errors raised.
 
-    Once optimised, a scripted module differentiates itself, and the bounds lose the gradients of its parameters.
+    An optimised scripted module computes its own derivatives, and the bounds would lose the gradients of its
+    parameters.
     """
     if not _compat.scripted(method):
         yield
@@ -67,7 +68,7 @@ def warn_of_cut_graph(function: Any, args: tuple) -> None:
     """Warn where TorchScript cuts a box off the autograd graph."""
     if _compat.scripted_autodiff(function) and not args[0].requires_grad:
         warnings.warn(
-            "TorchScript differentiates what it has optimised by itself: the bounds are right, but no gradient flows"
+            "TorchScript differentiates optimised programs by itself: the bounds are right, but no gradient flows"
             " through them. Leave the program unscripted, or keep torch.jit.optimized_execution(False) from its first"
             " call on.",
             GradientWarning,

@@ -1,9 +1,9 @@
-"""Arguments that torch refuses: on boxes they raise torch's own error.
+"""Arguments that torch refuses raise torch's own error on boxes, too.
 
-Rules are written for arguments that torch takes. So where one fails, torch is asked what it says to the lower bounds.
-Some rules take more than torch does: other shapes, or a mixture of dtypes. After those torch is asked too, once for
-each combination of shapes, dtypes, strides and other arguments. So it is where arguments are not contiguous, because a
-result must lie in memory as torch's does.
+Rules are written for arguments that torch takes. If a rule fails, torch's function is called on the lower bounds to see
+its error. Some rules take arguments that torch refuses: other shapes, or a mixture of dtypes. After these rules torch's
+function is called too, once for each combination of shapes, dtypes, strides and other arguments. It is also called if
+arguments are not contiguous, because a result must have the strides of torch's result.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ __all__ = ["answer_as_torch_does", "as_torch_lays_out", "as_torch_returns"]
 
 
 def answer_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Raise what torch raises for these arguments, where a rule or a body failed; if torch takes them, refuse by name.
+    """Raise torch's error for these arguments, after a rule or a body failed; if torch takes them, refuse by name.
 
-    An operator that leaves the answer to its other operand returns `NotImplemented`, as torch's does.
+    An operator that leaves the answer to its other operand returns `NotImplemented`, as torch's operator does.
 
     Args:
         error: what was raised.
@@ -52,7 +52,7 @@ def answer_as_torch_does(error: Exception, function: Any, args: Any, kwargs: dic
 
 
 def _is_ordinary(error: Exception) -> bool:
-    """Whether it is about arguments: warnings made errors, slips of a rule and signals of torch are not."""
+    """Whether an error is about arguments, and not a warning made an error, a mistake in a rule or torch's signal."""
     kind = type(error)
     return kind is torch.linalg.LinAlgError or (kind.__module__ == "builtins" and not issubclass(kind, _OTHERS))
 
@@ -61,9 +61,9 @@ _OTHERS = (Warning, NameError, ImportError, MemoryError, RecursionError)
 
 
 def as_torch_returns(result: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Raise what torch raises for arguments of these shapes and dtypes; else return boxes of its dtypes and layouts.
+    """Raise torch's error for arguments of these shapes and dtypes; else return boxes with torch's dtypes and strides.
 
-    Which values torch refuses, such as an index out of range, is left to the rule.
+    The rule itself refuses values that torch refuses, such as an index out of range.
 
     Args:
         result: boxes that a rule or a body returned.
@@ -86,14 +86,14 @@ def as_torch_returns(result: Any, function: Any, args: Any, kwargs: dict[str, An
 
 
 def as_torch_lays_out(result: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Return boxes that lie in memory as torch's own result does; arguments as for `as_torch_returns`."""
+    """Return boxes with the strides of torch's own result; arguments as for `as_torch_returns`."""
     found = _metadata(result)
     returned = _remembered(found, function, args, kwargs)[1]
     return result if returned == found or not _fit(returned, found) else _converted(result, returned)
 
 
 def _remembered(found: tuple, function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Exception | None, Any]:
-    """What torch raises, and the metadata of what it returns or None; asked anew if shapes or dtypes do not fit."""
+    """Torch's error or None, and the metadata of torch's result or None, remembered if shapes and dtypes fit."""
     key = _signature((function, args, kwargs))
     try:
         known = _KNOWN.get(key)
@@ -123,7 +123,7 @@ _MANY = 10_000
 
 
 def _belongs_to_torch(function: Any) -> bool:
-    """Whether a callable is torch's, and so has no effect beside its result, as modules and operators of users may."""
+    """Whether a callable is torch's, and so has no side effects, which modules and operators of users may have."""
     return (
         function in OPS
         or isinstance(function, types.BuiltinFunctionType)
@@ -133,7 +133,7 @@ def _belongs_to_torch(function: Any) -> bool:
 
 
 def _ask(function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Exception | None, Any]:
-    """Call a function on copies of the lower bounds: what it raises, and the metadata of what it returns."""
+    """Call a function on copies of the lower bounds; return its error or None, and the metadata of its result."""
     try:
         plain, named = _lower(list(args)), _lower(kwargs)
     except _Unreadable:
@@ -171,7 +171,7 @@ def _lower(value: Any) -> Any:
 
 
 def _signature(value: Any) -> Any:
-    """What shapes, dtypes and layouts depend on, of nested arguments."""
+    """The part of nested arguments on which the shapes, dtypes and strides of a result depend."""
     if isinstance(value, Box):
         value = value.lower
     if isinstance(value, Tensor):

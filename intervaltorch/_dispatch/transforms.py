@@ -1,4 +1,4 @@
-"""Transforms of `torch.func`: they put stand-ins in the place of tensors, of bounds as they like, of boxes never."""
+"""Transforms of `torch.func` wrap tensors. They may wrap bounds, but not boxes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def check_caller(function: Any) -> None:
     """Refuse an ATen call that a transform makes on a box.
 
     Raises:
-        UnsupportedOpError: with the way to write it.
+        UnsupportedOpError: with another way to write the program.
     """
     if _compat.leaving_vmap():
         raise UnsupportedOpError(
-            "torch.vmap cannot put boxes together again",
+            "torch.vmap cannot put samples together to a box",
             "return bounds: torch.vmap(lambda l, u: f(IntervalTensor(l, u)).lower)(X.lower, X.upper)",
         )
     forward = function is torch.ops.aten._has_same_storage_numel.default  # by which make_dual compares a tangent
@@ -32,21 +32,23 @@ def check_caller(function: Any) -> None:
             "a transform of torch.func, or forward-mode differentiation, cannot take a box as an argument",
             "differentiate a function of bounds, which builds the box inside:"
             " torch.func.grad(lambda l, u: f(IntervalTensor(l, u)).lower.sum(), argnums=(0, 1))(X.lower, X.upper)",
-            "a box that is not differentiated may come from around the function; or use torch.autograd.grad",
+            "the function may use a box that was made outside it, if no gradient of this box is needed;"
+            " or use torch.autograd.grad",
             f"seen at {'make_dual' if forward else spelled(function)}",
         )
 
 
 def meets_kernel(function: Any) -> bool:
-    """Whether a function without a rule is C++ that a transform would see."""
+    """Whether a function without a rule is a C++ function, and a transform is running that would see its calls."""
     return _compat.transforming() and not inspect.isfunction(function)
 
 
 def run_kernel(function: Any, types: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
-    """Let a C++ function call its steps on boxes past the transforms, which see what the rules do with the bounds.
+    """Run a C++ function on boxes hidden from the transforms, which see the operations of the rules on the bounds.
 
     Raises:
-        UnsupportedOpError: if it met a stand-in all the same, as of integers that differ between samples.
+        UnsupportedOpError: if the function gets a wrapped tensor in spite of this, such as integers that differ between
+            samples.
     """
     reason: Exception | None = None
     try:
@@ -69,5 +71,5 @@ def _stands_for_box(leaf: Any) -> bool:
 
 
 def seen_again() -> contextlib.AbstractContextManager:
-    """Let transforms see what a rule does that a kernel came to; `run_kernel` hides it before."""
+    """Let transforms see the operations of a rule that a kernel has called; `run_kernel` hides the kernel."""
     return _compat.transforms_seen(True) if _compat.transforming() else contextlib.nullcontext()

@@ -245,7 +245,7 @@ def test_functions_of_torch_get_a_rule_under_every_spelling():
 @pytest.mark.usefixtures("restored")
 def test_functions_that_are_refused_can_get_a_rule():
     X = intervals((1.0, 2.0), (5.0, 6.0))
-    with pytest.raises(it.UnsupportedOpError, match="how many values are equal"):
+    with pytest.raises(it.UnsupportedOpError, match="the number of values that are equal"):
         torch.histc(X, 3, 0, 6)
     it.register(torch.histc, rule=lambda x, *bins: it.Box(torch.zeros(3), torch.full((3,), 2.0)))
     assert torch.histc(X, 3, 0, 6).upper.tolist() == [2, 2, 2]
