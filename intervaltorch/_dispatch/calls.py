@@ -68,8 +68,8 @@ def _answer_kernel(cls: type, function: Any, args: tuple, kwargs: dict[str, Any]
     if spelling is None and refusal(function):
         raise unsupported(function, args, kwargs)
     _refuse_out(function, kwargs)
-    # Here the kernels of autograd are switched off. Switch them on again, so that the rule's operations on the bounds are
-    # recorded.
+    # Here the kernels of autograd are switched off. Switch them on again, so that autograd records the operations of
+    # the rule on the bounds.
     with _compat.above_autograd(), _transforms.seen_again():
         if spelling is not None:
             return run(cls, spelling, args, kwargs)
