@@ -19,6 +19,7 @@ from .._records.registry import OPS, Box, Op, add_op, spellings
 from .._rounding import Budget
 from .._theorems.boxes import check_domain, map_boxes, ordered, share
 from .._theorems.families import spanned
+from .._trees import leaves
 from ..errors import RegistrationError, UnsupportedOpError
 
 __all__ = ["register"]
@@ -101,7 +102,7 @@ def register(
         if rule is not None:
             boxes = _boxed(name, rule(*args, **kwargs))
             return map_boxes(lambda box: _in_order(name, _complete(box, name, budget, image, None)), boxes)
-        if first is None or _holds_box((args[1:], kwargs)):
+        if first is None or any(isinstance(leaf, Box) for leaf in leaves((args[1:], kwargs))):
             raise UnsupportedOpError(
                 f"{name} is bounded as a function of its first argument alone",
                 "register it with rule= to bound it for intervals in other arguments",
@@ -209,7 +210,7 @@ def _entries(function: Any) -> tuple[Any, list[Any]]:
 
 def _boxed(name: str, result: Any) -> Any:
     """Raise RegistrationError unless a rule returned a box, or a tuple or dict with a box, whose bounds fit."""
-    if not _holds_box(result):
+    if not any(isinstance(leaf, Box) for leaf in leaves(result)):
         kind = "plain tensors" if next(_tensors(result), None) is not None else f"{type(result).__name__}, no box"
         raise RegistrationError(
             f"the rule of {name} returned {kind}",
@@ -279,12 +280,6 @@ def _complete(box: Box, name: str, budget: Budget | None, image: tuple[float, fl
         size = torch.maximum(x.lower.detach().abs(), x.upper.detach().abs()) if x is not None else None
         lower, upper = rounding.widen(lower, upper, known, image, size, size)
     return Box(lower, upper)
-
-
-def _holds_box(tree: Any) -> bool:
-    if isinstance(tree, dict):
-        tree = tuple(tree.values())
-    return isinstance(tree, Box) or (isinstance(tree, (tuple, list)) and any(map(_holds_box, tree)))
 
 
 def _overridable(function: Callable[..., Any]) -> Callable[..., Any]:

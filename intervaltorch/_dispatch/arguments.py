@@ -12,8 +12,9 @@ from torch import Tensor
 
 from .._records.registry import Box, Spelling
 from .._theorems.undecided import Undecided
+from .._trees import leaves, map_kind, map_result
 
-__all__ = ["Call", "as_points", "boxed", "has_unusual", "is_complex", "leaves", "rewrap", "unwrap", "wrap"]
+__all__ = ["Call", "as_points", "boxed", "has_unusual", "is_complex", "rewrap", "unwrap", "wrap"]
 
 
 class Call:
@@ -70,24 +71,12 @@ def unwrap(cls: type, value: Any, clones: Mapping[int, Box] = MappingProxyType({
 
 def boxed(cls: type, value: Any) -> Any:
     """Replace interval tensors by their boxes, also in tuples, lists and dicts, and nothing else."""
-    if isinstance(value, cls):
-        return value._box  # type: ignore[attr-defined]
-    kind = type(value)
-    if kind is tuple or kind is list:
-        return kind([boxed(cls, item) for item in value])
-    return {key: boxed(cls, item) for key, item in value.items()} if kind is dict else value
+    return map_kind(cls, lambda x: x._box, value)
 
 
 def wrap(cls: type, value: Any) -> Any:
-    """Replace boxes by interval tensors, also inside tuples, lists, dicts and torch's named results."""
-    if type(value) is Box:
-        return cls._wrap(value)  # type: ignore[attr-defined]
-    if isinstance(value, (tuple, list)):
-        items = [wrap(cls, item) for item in value]
-        if type(value) in (tuple, list, torch.Size) or hasattr(value, "n_fields"):
-            return type(value)(items)
-        return type(value)(*items)
-    return value
+    """Replace boxes by interval tensors, also inside tuples, lists and torch's named results."""
+    return map_result(lambda x: cls._wrap(x) if type(x) is Box else x, value)  # type: ignore[attr-defined]
 
 
 def as_points(cls: type, value: Any) -> Any:
@@ -96,13 +85,12 @@ def as_points(cls: type, value: Any) -> Any:
     A body may combine two plain arguments before it uses a box. If both are point boxes, a rule computes this step too,
     and rounds outward.
     """
-    if isinstance(value, Tensor) and not isinstance(value, cls) and (value.is_floating_point() or value.is_complex()):
-        return cls._wrap(Box(value, value))  # type: ignore[attr-defined]
-    if type(value) in (tuple, list):
-        return type(value)([as_points(cls, item) for item in value])
-    if type(value) is dict:
-        return {key: as_points(cls, item) for key, item in value.items()}
-    return value
+
+    def point(x: Tensor) -> Any:
+        varies = not isinstance(x, cls) and (x.is_floating_point() or x.is_complex())
+        return cls._wrap(Box(x, x)) if varies else x  # type: ignore[attr-defined]
+
+    return map_kind(Tensor, point, value)
 
 
 def rewrap(cls: type, result: Any, args: tuple) -> Any:
@@ -110,23 +98,11 @@ def rewrap(cls: type, result: Any, args: tuple) -> Any:
 
     An argument that the function returns, as an in-place function does, stays the same object.
     """
-    if isinstance(result, cls):
-        return result if any(result is arg for arg in args) else result.rewrapped()  # type: ignore[attr-defined]
-    if isinstance(result, (tuple, list)):
-        items = [rewrap(cls, item, args) for item in result]
-        if type(result) in (tuple, list) or hasattr(result, "n_fields"):
-            return type(result)(items)
-        return type(result)(*items) if hasattr(result, "_fields") else result
-    return result
 
+    def fresh(x: Any) -> Any:
+        return x.rewrapped() if isinstance(x, cls) and not any(x is arg for arg in args) else x  # type: ignore[attr-defined]
 
-def leaves(value: Any) -> Iterator[Any]:
-    """The arguments in nested tuples, lists and dicts."""
-    if isinstance(value, (tuple, list, dict)):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from leaves(item)
-    else:
-        yield value
+    return map_result(fresh, result)
 
 
 def has_unusual(value: Any) -> bool:

@@ -26,10 +26,11 @@ from .._records.refusals import refusal
 from .._records.registry import OPS, Box, Spelling, in_place, spelled
 from .._theorems.boxes import check_writable
 from .._theorems.layout import rearranged
+from .._trees import leaves
 from ..errors import GradientWarning, IntervalError, UnprovenOpError, UnsupportedOpError
 from . import scripts as _scripts
 from . import transforms as _transforms
-from .arguments import Call, as_points, boxed, has_unusual, is_complex, leaves, rewrap, unwrap, wrap
+from .arguments import Call, as_points, boxed, has_unusual, is_complex, rewrap, unwrap, wrap
 from .failures import check_devices, check_numbers, check_reading
 from .infinite_ends import differentiable
 from .messages import as_called, no_place, not_for, unsupported

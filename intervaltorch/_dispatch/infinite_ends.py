@@ -9,7 +9,7 @@ bounds are flat beyond this number. An infinite bound is a constant.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from math import inf
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor
 from .. import _compat
 from .._records.registry import Box, Op
 from .._rounding import EXACT, rounding, untracked
-from .arguments import leaves
+from .._trees import leaves, map_kind, zip_results
 
 __all__ = ["differentiable"]
 
@@ -95,15 +95,13 @@ def _endless(box: Box) -> bool:
 
 def _finite(value: Any, known: dict[int, Box]) -> Any:
     """Replace infinite ends by large numbers. The same box is replaced by the same box."""
-    if type(value) is Box:
-        if id(value) not in known:
-            known[id(value)] = _with_finite_ends(value)
-        return known[id(value)]
-    if type(value) in (tuple, list):
-        return type(value)([_finite(item, known) for item in value])
-    if type(value) is dict:
-        return {key: _finite(item, known) for key, item in value.items()}
-    return value
+
+    def replaced(box: Box) -> Box:
+        if id(box) not in known:
+            known[id(box)] = _with_finite_ends(box)
+        return known[id(box)]
+
+    return map_kind(Box, replaced, value)
 
 
 def _with_finite_ends(box: Box) -> Box:
@@ -147,19 +145,13 @@ def _shifted(x: Tensor, to: Tensor) -> Tensor:
 
 def _sloped(values: Any, tracked: Any) -> Any:
     """The values of one result with the gradients of another, where both are finite."""
-    if type(values) is Box:
-        if not (values.lower.is_floating_point() or values.lower.is_complex()):
-            return values
-        return Box(*(_sloped_end(*pair) for pair in zip(values, tracked, strict=True)))
-    if isinstance(values, (tuple, list)):
-        items = list(_pairs(values, tracked))
-        kind = type(values)
-        return kind(items) if kind in (tuple, list) or hasattr(kind, "n_fields") else kind(*items)
-    return values
+    return zip_results(_sloped_box, values, tracked)
 
 
-def _pairs(values: Any, tracked: Any) -> Iterator[Any]:
-    return (_sloped(a, b) for a, b in zip(values, tracked, strict=True))
+def _sloped_box(values: Any, tracked: Any) -> Any:
+    if type(values) is not Box or not (values.lower.is_floating_point() or values.lower.is_complex()):
+        return values
+    return Box(*(_sloped_end(*pair) for pair in zip(values, tracked, strict=True)))
 
 
 def _sloped_end(value: Tensor, tracked: Tensor) -> Tensor:

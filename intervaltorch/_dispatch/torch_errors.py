@@ -21,6 +21,7 @@ from .. import _compat
 from .. import _rounding as rounding
 from .._records.registry import OPS, Box, is_aten
 from .._theorems.layout import copied, laid_out, strides
+from .._trees import map_kind, map_result
 from .messages import not_for, unsupported
 
 __all__ = ["answer_as_torch_does", "as_torch_lays_out", "as_torch_returns"]
@@ -155,19 +156,18 @@ class _Unreadable(Exception):
 
 def _lower(value: Any) -> Any:
     """Copy lower bounds of boxes, and whatever else a function may write into, in nested tuples, lists and dicts."""
-    if isinstance(value, Box):
-        value = value.lower
-    if isinstance(value, Tensor):
-        if not _compat.readable(value):
-            raise _Unreadable
-        return copied(value)
+    return map_kind((Box, Tensor, torch.Generator), _copy, value)
+
+
+def _copy(value: Any) -> Any:
     if isinstance(value, torch.Generator):
         return value.clone_state()
-    if type(value) in (tuple, list):
-        return type(value)([_lower(item) for item in value])
-    if isinstance(value, dict):
-        return {key: _lower(item) for key, item in value.items()}
-    return value
+    bound = value.lower if isinstance(value, Box) else value
+    if not isinstance(bound, Tensor):
+        return bound
+    if not _compat.readable(bound):
+        raise _Unreadable
+    return copied(bound)
 
 
 def _signature(value: Any) -> Any:
@@ -213,9 +213,6 @@ def _converted(result: Any, returned: tuple) -> Any:
     given = iter(returned)
 
     def convert(item: Any) -> Any:
-        if isinstance(item, (tuple, list)):
-            items = [convert(part) for part in item]
-            return type(item)(items) if type(item) in (tuple, list) or hasattr(item, "n_fields") else type(item)(*items)
         if not isinstance(item, (Box, Tensor)):
             return item
         _, dtype, layout = next(given)
@@ -223,7 +220,7 @@ def _converted(result: Any, returned: tuple) -> Any:
             return Box(*(laid_out(bound, layout) for bound in rounding.cast(item.lower, item.upper, dtype)))
         return laid_out(item if item.dtype == dtype else item.to(dtype), layout)
 
-    return convert(result)
+    return map_result(convert, result)
 
 
 _NOTHING: Any = ((), None, None)

@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from .. import _compat
-from .._dispatch.arguments import as_points, leaves
+from .._dispatch.arguments import as_points
 from .._dispatch.calls import write
 from .._records.registry import OPS, Box, Op, Spelling
 from .._tensor.interval import IntervalTensor
 from .._theorems.corners import corner_lines
 from .._theorems.lines import Curve, Free, lines
+from .._trees import leaves, map_kind, map_result
 from . import backward
 from .facts import CREATIONS, CURVES, IDENTITIES, PARAMETRIC, VARIES
 from .nodes import Affine, Leaf, Node, Product, Selection, Through
@@ -91,20 +92,9 @@ def current() -> Run:
     return _run.get()
 
 
-def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
-    """Change the interval tensors in nested tuples, lists and dicts."""
-    if isinstance(value, IntervalTensor):
-        return change(value)
-    if type(value) in (tuple, list):
-        return type(value)([mapped(item, change) for item in value])
-    if type(value) is dict:
-        return {key: mapped(item, change) for key, item in value.items()}
-    return value
-
-
 def relaxed(cls: Any, value: Any) -> Any:
     """Turn plain boxes among arguments into relaxed ones."""
-    return mapped(value, lambda x: x if isinstance(x, cls) else cls._wrap(x._box))
+    return map_kind(IntervalTensor, lambda x: x if isinstance(x, cls) else cls._wrap(x._box), value)
 
 
 def node_of(x: Any, why: str = "") -> Node:
@@ -162,7 +152,7 @@ class _Call:
             arguments = exactly(arguments)
 
         def run(box: Box) -> Box:
-            args, kwargs = mapped(arguments, lambda _: box)
+            args, kwargs = map_kind(IntervalTensor, lambda _: box, arguments)
             return self.spelling.enclose(*args, **kwargs)
 
         return run
@@ -188,7 +178,7 @@ class _Call:
                     # A rule must not see that two arguments are the same: its bound is of each path alone.
                     return IntervalTensor._wrap(Box(*value._box)) if isinstance(value, IntervalTensor) else value
 
-                args, kwargs = (mapped(exactly(tree) if rigorous else tree, plain) for tree in frozen)
+                args, kwargs = (map_kind(IntervalTensor, plain, exactly(tree) if rigorous else tree) for tree in frozen)
                 if writes:
                     first = args[0].clone()
                     spelling.function(first, *args[1:], **kwargs)
@@ -205,16 +195,13 @@ class _Call:
         if position is not None:
             kwargs = {name: value for name, value in kwargs.items() if name != "inplace"}
             args = args[:position] + args[position + 1 :]
-        return mapped(args, change), mapped(kwargs, change)
+        return map_kind(IntervalTensor, change, args), map_kind(IntervalTensor, change, kwargs)
 
 
 def _copied(tree: Any) -> Any:
     """Copies of the plain tensors in nested arguments; parameters are not copied."""
-    if isinstance(tree, Tensor):
-        return tree if isinstance(tree, (IntervalTensor, torch.nn.Parameter)) else tree.clone()
-    if type(tree) in (tuple, list):
-        return type(tree)([_copied(item) for item in tree])
-    return {key: _copied(item) for key, item in tree.items()} if type(tree) is dict else tree
+    kept = (IntervalTensor, torch.nn.Parameter)
+    return map_kind(Tensor, lambda x: x if isinstance(x, kept) else x.clone(), tree)
 
 
 def answer(
@@ -518,9 +505,8 @@ def _node(
         quick = None
         if len(parents) == 1 and call.target is None and position == 0:
             (varying,) = call.varying
-            args, kwargs = (
-                mapped(tree, lambda x: x if x is varying else x._box.lower) for tree in (call.args, call.kwargs)
-            )
+            arguments = call.args, call.kwargs
+            args, kwargs = map_kind(IntervalTensor, lambda x: x if x is varying else x._box.lower, arguments)
             quick = by_hand(call.op.name, args, kwargs, varying)
         around = None
         if rigorous and call.op.name not in MOVES:
@@ -590,19 +576,16 @@ def _samples(op: Op | None, function: Any, parents: list[Node], values: list[Ten
 
 def _met(cls: Any, result: Any, composed: Iterator[Any]) -> Any:
     """The boxes of a rule, intersected with those of the function's parts, whose nodes they get."""
-    if isinstance(result, cls):
+
+    def meet(x: Any) -> Any:
+        if not isinstance(x, cls):
+            return x
         other = next(composed)
-        met = cls._wrap(backward.within(result._box, other._box))
+        met = cls._wrap(backward.within(x._box, other._box))
         met.attach(node_of(other))
         return met
-    if isinstance(result, (tuple, list)):
-        items = [_met(cls, item, composed) for item in result]
-        return (
-            type(result)(items)
-            if type(result) in (tuple, list) or hasattr(result, "n_fields")
-            else type(result)(*items)
-        )
-    return result
+
+    return map_result(meet, result)
 
 
 # --- sharper boxes ----------------------------------------------------------------------------------------------------
@@ -611,7 +594,7 @@ def _met(cls: Any, result: Any, composed: Iterator[Any]) -> Any:
 def _sharpen(call: _Call) -> None:
     """Cut the varying boxes of a call to the bounds of backward passes of their own."""
     tight = {id(x): _sharpened(x, call.op, x is call.target) for x in call.varying}
-    call.args, call.kwargs = (mapped(tree, lambda x: tight.get(id(x), x)) for tree in (call.args, call.kwargs))
+    call.args, call.kwargs = map_kind(IntervalTensor, lambda x: tight.get(id(x), x), (call.args, call.kwargs))
     call.varying = [tight[id(x)] for x in call.varying]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from .._compat import anywhere, readable, vmapping
 from .._records.registry import Box
 from .._rounding import outward, untracked
+from .._trees import map_kind, zip_results
 from ..errors import DomainError, UndecidedError
 
 inf = math.inf
@@ -24,25 +25,12 @@ def as_box(x: Any) -> Box:
 
 def map_boxes(pick: Callable[[Box], Any], args: Any) -> Any:
     """Replace every box in nested tuples, lists and dicts by `pick(box)`."""
-    if isinstance(args, Box):
-        return pick(args)
-    if isinstance(args, dict):
-        return {key: map_boxes(pick, value) for key, value in args.items()}
-    if type(args) in (tuple, list):
-        return type(args)([map_boxes(pick, value) for value in args])
-    return args
+    return map_kind(Box, pick, args)
 
 
 def zip_boxes(lower: Any, upper: Any) -> Any:
     """Make boxes of the results of a function at both ends, also in nested tuples and lists."""
-    if isinstance(lower, Tensor):
-        return Box(lower, upper)
-    if isinstance(lower, (tuple, list)):
-        paired = [zip_boxes(a, b) for a, b in zip(lower, upper)]
-        return (
-            type(lower)(paired) if type(lower) in (tuple, list) or hasattr(lower, "n_fields") else type(lower)(*paired)
-        )
-    return lower
+    return zip_results(lambda l, u: Box(l, u) if isinstance(l, Tensor) else l, lower, upper)
 
 
 def lower_of(box: Box) -> Tensor:
@@ -98,7 +86,7 @@ def both(function: Any, *args: Any, **kwargs: Any) -> Any:
     """Apply a function to the lower bounds and to the upper bounds."""
     lower = function(*map_boxes(lower_of, args), **map_boxes(lower_of, kwargs))
     upper = function(*map_boxes(upper_of, args), **map_boxes(upper_of, kwargs))
-    return zip_boxes(lower, upper)
+    return Box(lower, upper) if isinstance(lower, Tensor) else zip_boxes(lower, upper)
 
 
 def unbounded(lower: Tensor, upper: Tensor) -> Box:

@@ -11,6 +11,7 @@ from torch import Tensor
 from .. import _compat
 from .._records.escapes import Memoryless
 from .._records.registry import OPS, Box, bare_name
+from .._trees import leaves
 from ..errors import UndecidedError
 
 __all__ = ["Undecided"]
@@ -298,10 +299,4 @@ def _refusal(arguments: Any) -> UndecidedError:
 
 
 def _find(value: Any) -> Undecided | None:
-    if isinstance(value, Undecided):
-        return value
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, (tuple, list)):
-        return None
-    return next((found for item in value if (found := _find(item)) is not None), None)
+    return next((leaf for leaf in leaves(value) if isinstance(leaf, Undecided)), None)
