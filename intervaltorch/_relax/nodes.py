@@ -29,8 +29,8 @@ _TINY = torch.finfo(torch.float64).tiny
 class Totals:
     r"""Sums over the entries of each sample, or over all entries where samples are mixed.
 
-    In a rigorous pass they keep two more sums: of the sizes of all terms, which bounds the rounding of the sums, and of
-    what nodes pay for their own rounding.
+    In a rigorous pass they keep two more sums: the sizes of all terms, which bound the rounding of the sums, and the
+    payments of nodes for their own rounding.
 
     Args:
         count: how many samples; None to take all entries together.
@@ -79,10 +79,10 @@ class Totals:
         self._paid = self._paid + length * _TINY
 
     def below(self, total: Tensor) -> Tensor:
-        r"""A number not above the real sum of all terms less all payments, of which `total` is the computed sum.
+        r"""A lower bound of the real sum of all terms less all payments; `total` is the computed sum of the terms.
 
-        A term t passes through at most k = longest + sums + 2 roundings, so that the sum errs by $\gamma_k \sum |t|$.
-        The computed S of the rounded $|t|$ obeys $(1 - \gamma_k) \sum |t| \le S$, hence the error is at most
+        A term t passes through at most k = longest + sums + 2 roundings, so the sum errs by $\gamma_k \sum |t|$. The
+        computed sum S of the rounded $|t|$ obeys $(1 - \gamma_k) \sum |t| \le S$. So the error is at most
         $\frac12 \gamma_{2k} S$, and payments P are at most $(1 + \gamma_{2k}) P$. Half of $\gamma_{2k}$ is left for the
         roundings of this bound.
         """
@@ -111,7 +111,7 @@ def times(rows: Tensor, value: Tensor) -> Tensor:
 
 
 def least(rows: Tensor, box: Box) -> Tensor:
-    """The least product with a number of a box; NaN where the coefficient is."""
+    """The least product of a coefficient with a number in a box; NaN where the coefficient is NaN."""
     return times(rows, torch.where(rows > 0, box.lower, box.upper))
 
 
@@ -133,7 +133,7 @@ class Node:
         parents: the nodes of the values that it was computed from.
         number: larger than the numbers of the parents.
         place: the operation that computed the value, and the module in which that ran; None until this is set.
-        reach: the largest absolute value that each entry can have, if passes through it are rigorous.
+        reach: the largest absolute value that each entry can have, for rigorous passes.
     """
 
     how = ""
@@ -175,7 +175,7 @@ class Affine(Node):
         function: from plain tensors to the value.
         centres: where to differentiate, one for each parent; any values do.
         by_hand: the vector-Jacobian product, and the value at 0.
-        spread: of the function around 0, for rigorous passes; None if it computes rows without rounding.
+        spread: bounds of the function around 0, for rigorous passes; None if its rows are computed without rounding.
     """
 
     how = "affine"
@@ -207,7 +207,7 @@ class Through(Node):
         parent: the node of the argument.
         found: the lines to begin with.
         free: makes lines of given slopes.
-        argument: the largest absolute values of the argument for which the lines hold, for rigorous passes.
+        argument: the largest absolute value of each argument, for rigorous passes.
 
     Attributes:
         lines: the lines for a pass from lower bounds, and those for a pass from upper bounds.
@@ -236,7 +236,7 @@ class Product(Node):
     Args:
         function: of both.
         bilinear: the part of it that is linear in each, for the radii.
-        planes: makes, of the centres, what rigorous passes need.
+        planes: computes, from the centres, the bounds that rigorous passes need.
     """
 
     how = "planes"

@@ -1,12 +1,12 @@
-r"""Relaxations that hold in real arithmetic: which operations have them, and what is known of each from its own rule.
+r"""Relaxations that hold in real arithmetic: which operations have them, and how their rules bound the rounding.
 
-Passes run in float64, and coefficients are taken as they are computed; each node pays for the difference to the real
-ones. For $y = f(p)$ affine with Jacobian J, and $m \ge |p|$, the computed rows $\tilde A$ of $A J$ obey
+Passes run in float64. They use coefficients as computed, and each node pays for the difference to the real ones. Let
+$y = f(p)$ be affine with Jacobian J, and let $m \ge |p|$. The computed rows $\tilde A$ of $A J$ obey
 
 $$A f(p) \ge \tilde A p + A f(0) - \gamma_n |A|\, |J| m,$$
 
-where n is the most roundings that a term of $A J$ passes through. $|J| m$ and $f(0)$ come from the rule of f in outward
-rounding, on the box $[-m, m]$ and at 0. See *Rounding and the guarantee*.
+where n is the largest number of roundings that a term of $A J$ passes through. The rule of f in outward rounding gives
+$f(0)$, and on the box $[-m, m]$ also $|J| m$. See *Rounding and the guarantee*.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MOVES = frozenset({
     "adjoint", "swapaxes", "swapdims", "movedim", "chunk", "split", "unbind", "narrow", "select", "flip",
     "_unsafe_view",
 })  # fmt: skip
-"""Operations that use every entry of their argument at most once, unchanged: their rows are not rounded."""
+"""Operations that use every entry of their argument at most once and unchanged. So their rows are not rounded."""
 
 CASTS = frozenset({"to", "_to_copy", "type", "type_as", "float", "double", "half", "bfloat16"})
 """Conversions, which are the identity in real arithmetic."""
@@ -59,11 +59,11 @@ _AFFINE = _PLANES | frozenset({
     "masked_fill", "index_add", "index_copy", "index_fill", "scatter_add", "index", "masked_select", "copy",
     "index_put", "_unsafe_index_put", "where", "unfold",
 })  # fmt: skip
-"""Operations whose vector-Jacobian product is a sum of products of a row with one stored number each."""
+"""Operations whose vector-Jacobian product is a sum of products, each of a row's entry and one stored number."""
 
 
 def stays_affine(name: str, family: str, kwargs: dict[str, Any]) -> bool:
-    """Whether what torch computes for the rows of an affine operation errs by the bound above."""
+    """Whether torch's rows of an affine operation err by at most the bound at the top of this file."""
     if name in _SCALED and (kwargs.get("alpha", 1) != 1 or kwargs.get("beta", 1) != 1):
         return False
     if name == "div" and kwargs.get("rounding_mode") is not None:
@@ -72,12 +72,12 @@ def stays_affine(name: str, family: str, kwargs: dict[str, Any]) -> bool:
 
 
 def has_planes(name: str, kwargs: dict[str, Any]) -> bool:
-    """Whether the same holds for a product of two boxes, in each of them."""
+    """Whether the same holds for an operation that multiplies two boxes, with either of them fixed."""
     return name in _PLANES and stays_affine(name, "", kwargs)
 
 
 def exactly(tree: Any) -> Any:
-    """Nested arguments with plain tensors and boxes in float64, in which every float32 is exact."""
+    """Convert plain tensors and boxes in nested arguments to float64, which holds every float32 exactly."""
     if isinstance(tree, IntervalTensor):
         return tree
     if isinstance(tree, Tensor):
@@ -104,18 +104,18 @@ def reach(box: Box) -> Tensor:
 
 @torch.no_grad()
 def distance(box: Box, other: Box) -> Tensor:
-    """A number not below |x - y| for x and y of two boxes."""
+    """An upper bound of |x - y| for x and y of two boxes."""
     furthest = torch.maximum(box.upper - other.lower, other.upper - box.lower).clamp(min=0.0)
     return up(furthest, 2 * _EPS * furthest + _TINY)
 
 
 class Spread(NamedTuple):
-    """What an affine function does with a box around a centre.
+    """Bounds of an affine function on a box around a centre.
 
     Attributes:
-        value: at the centre.
-        room: how far values can be from that: |J| r.
-        underflow: what products that underflow can add to the error of one row.
+        value: the value at the centre.
+        room: how far the values on the box can be from this one: |J| r.
+        underflow: how much the underflow of products can add to the error of one row.
     """
 
     value: Box
@@ -123,15 +123,15 @@ class Spread(NamedTuple):
     underflow: float
 
     def near(self, value: Tensor) -> Box:
-        """The value, with the gradient of a computed one."""
+        """The value at the centre, with the gradient of a computed value."""
         return Box(valued(self.value.lower, value), valued(self.value.upper, value))
 
 
 class Planes(NamedTuple):
-    """What a product does with two boxes around their centres.
+    """Bounds of a product of two boxes around their centres.
 
     Attributes:
-        spreads: of the product with one factor at its centre: the first varying, then the second.
+        spreads: the bounds with one factor at its centre: with the first factor varying, then with the second.
         room: how far the product of the distances from the centres can be from 0.
     """
 
@@ -141,7 +141,7 @@ class Planes(NamedTuple):
 
 @torch.no_grad()
 def spread(function: Callable[..., Any], centres: Sequence[Tensor], radii: Sequence[Tensor]) -> Spread:
-    """Bound an affine function by its rule, at its centre and on the box around it."""
+    """Bound an affine function by its rule, at a centre and on the box around the centre."""
     points = [IntervalTensor._wrap(Box(centre, centre)) for centre in centres]
     around = []
     for centre, radius in zip(centres, radii, strict=True):
@@ -154,7 +154,7 @@ def spread(function: Callable[..., Any], centres: Sequence[Tensor], radii: Seque
 
 @torch.no_grad()
 def planes(function: Callable[..., Any], boxes: Sequence[Box], centres: Sequence[Tensor]) -> Planes:
-    """Bound a function that is affine in each of two arguments, and whose part that is linear in both is that alone."""
+    """Bound a product: a function that is affine in each of two arguments and has one part that is linear in both."""
     radii = [distance(box, Box(centre, centre)) for box, centre in zip(boxes, centres, strict=True)]
     still = [torch.zeros_like(radius) for radius in radii]
     spreads = spread(function, centres, [radii[0], still[1]]), spread(function, centres, [still[0], radii[1]])
@@ -163,7 +163,7 @@ def planes(function: Callable[..., Any], boxes: Sequence[Box], centres: Sequence
 
 
 def scaled(x: Box, factor: Box) -> Lines:
-    """Lines of the product with a number of a narrow box, unknown but fixed for each entry."""
+    """Lines of the product of x with a factor that lies in a narrow box: unknown, but fixed for each entry."""
     slope = (factor.lower / 2 + factor.upper / 2).expand(x.lower.shape)
     with torch.no_grad():
         error = reach(x) * distance(factor, Box(slope, slope))

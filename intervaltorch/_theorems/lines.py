@@ -143,19 +143,19 @@ def _unwound(function: Function, curve: Curve, x: Box, shift: Tensor) -> tuple[B
 
 
 def valued(numbers: Tensor, like: Tensor) -> Tensor:
-    """The numbers given, with the gradient of others near them."""
+    """The given numbers, with the gradient of `like`, which is near them."""
     result = like + 0.0
     untracked(result).copy_(numbers)
     return result
 
 
 def _cut(a: Tensor, b: Tensor, cells: int) -> list[Tensor]:
-    """The ends of equal cells between two ends, the last included; none lies beyond it."""
+    """The ends of equal cells between a and b, without a and with b. None lies beyond b."""
     return [*(torch.minimum(a + (b - a) * (k / cells), b) for k in range(1, cells)), b]
 
 
 def _slack(curve: Curve, x: Box) -> Tensor:
-    """The slack of a curve, rounded up, where its jump may lie in the box."""
+    """The slack of a curve, rounded up; 0 where the jump of the curve lies outside the box."""
     if not curve.slack and curve.jump is None:
         return torch.zeros((), dtype=x.lower.dtype, device=x.lower.device)
     room = torch.full_like(x.lower, curve.slack * (1 + 2.0**-40) + torch.finfo(x.lower.dtype).tiny)

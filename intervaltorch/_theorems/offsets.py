@@ -1,16 +1,17 @@
-r"""Offsets of lines that hold in real arithmetic: outward rounding's twin of the formulas in `lines`.
+r"""Offsets of lines that hold in real arithmetic: the formulas of `lines.py` in outward rounding.
 
-Slopes and the points at which a function is evaluated may be any floats; only values count, and each enters as an
-outward box from the function's own rule. With $h(x) = \pm f(x) - a x$:
+Slopes, and the points at which a function is evaluated, may be any floats. Each value of the function enters as an
+outward box from its own rule. Let $h(x) = \pm f(x) - a x$.
 
-- on a cell on which h is concave it is least at an end;
-- on one on which h is convex it lies above secants extended beyond their two points. With $r < t < s$ in the cell
-  $[p, q]$, $h(x) \ge h(t) - \max(h(s) - h(t), 0) (t - p) / (s - t)$ for $x \le t$, and
-  $h(x) \ge h(t) - \max(h(r) - h(t), 0) (q - t) / (t - r)$ for $x \ge t$. No derivative is needed;
-- on any cell $h(x) \ge \min \pm f - \max(a p, a q)$, with f bounded by its rule.
+- On a cell on which h is concave, h is least at an end.
+- On a cell $[p, q]$ on which h is convex, h lies above secants extended beyond their two points. With $r < t < s$ in
+  the cell, $h(x) \ge h(t) - \max(h(s) - h(t), 0) (t - p) / (s - t)$ for $x \le t$, and
+  $h(x) \ge h(t) - \max(h(r) - h(t), 0) (q - t) / (t - r)$ for $x \ge t$. No derivative is needed.
+- On any cell $h(x) \ge \min \pm f - \max(a p, a q)$, where the rule bounds f.
 
-Every inflection point lies in a cell of its own, some floats wide, to which only the last applies: inflection points
-are irrational or rounded, and which way the function bends between the computed and the real one is not known.
+Every inflection point lies in a cell of its own, some floats wide. Inflection points are irrational or rounded, and
+which way the function bends between the computed and the real point is not known. So in these cells only the last bound
+is used.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _SHARE = 2.0**-8
 
 
 def bracketed(inflections: tuple[float, ...]) -> list[float]:
-    """Two numbers around each inflection point, sixteen roundings to either side, in increasing order."""
+    """Two numbers around each inflection point, sixteen roundings below and above, in increasing order."""
     around: list[float] = []
     for point in inflections:
         for sign in (-1.0, 1.0):
@@ -47,10 +48,10 @@ class Offsets:
 
     Args:
         enclose: the rule, from boxes to boxes, in float64.
-        ends: of the cells, `(cells + 1, *shape)`, not decreasing.
-        bends: of each cell, broadcasting to `(cells, *shape)`: 1 where the function is convex, -1 where it is concave,
-            0 where nothing is known; None if it is linear on each cell.
-        slack: how far the function may lie from one that bends so, `shape`.
+        ends: the ends of the cells, `(cells + 1, *shape)`, not decreasing.
+        bends: for each cell, broadcasting to `(cells, *shape)`: 1 if the function is convex there, -1 if it is concave,
+            0 if nothing is known; None if the function is linear on each cell.
+        slack: how far the function may lie from one that bends as stated, of shape `shape`.
     """
 
     def __init__(self, enclose: Callable[[Box], Box], ends: Tensor, bends: Tensor | None, slack: Tensor) -> None:
@@ -71,7 +72,7 @@ class Offsets:
         self.over = enclose(Box(left, right)) if bends is not None else None
 
     def least(self, slope: Tensor, sign: int) -> Tensor:
-        """A number not above `sign f(x) - slope x` anywhere between the first and the last end."""
+        """A lower bound of `sign f(x) - slope x` between the first and the last end."""
         found = _less(_side(self.at_ends, sign)[0], slope, self.ends).amin(0)
         if self.bends is not None:
             assert self.over is not None
@@ -86,15 +87,14 @@ class Offsets:
         return down(found, self.slack + _EPS * (found.abs() + self.slack) + _TINY) if bool(self.slack.any()) else found
 
     def _secants(self, slope: Tensor, sign: int) -> Tensor:
-        """What secants beside the middle of each cell say of the least value on it; -inf where they say nothing."""
+        """A lower bound of the values on each cell, by secants beside its middle; -inf where they give none."""
         t, s, r = self.points
-        (least, most), (_, above), (_, below) = (_side(box, sign) for box in self.at_points)
-        del most
+        (least, _), (_, above), (_, below) = (_side(box, sign) for box in self.at_points)
         drops = []
         for end, other, value in ((self.ends[:-1], s, above), (self.ends[1:], r, below)):
             rise, run = value - least, other - t  # the line through t and `other`, followed from t to `end`
             change = rise - slope * run
-            # Of rise and change one rounding each, of the product two, and those of this sum of sizes.
+            # One rounding each of `rise` and `change`, two of the product, and those of this sum of sizes.
             change = change + 4 * _EPS * (rise.abs() + (slope * run).abs() + change.abs()) + _TINY
             ratio = (t - end) / run * (1 + 8 * _EPS)
             drop = change.clamp(min=0.0) * ratio * (1 + 4 * _EPS) + _TINY
@@ -110,7 +110,7 @@ def _side(box: Box, sign: int) -> tuple[Tensor, Tensor]:
 
 
 def _less(value: Tensor, slope: Tensor, x: Tensor) -> Tensor:
-    """A number not above `value - slope x`."""
+    """A lower bound of `value - slope x`."""
     product = slope * x
     found = value - product
     return down(found, 2 * _EPS * (product.abs() + found.abs()) + 2 * _TINY)
