@@ -1,8 +1,8 @@
-"""What every interval rule owes: six properties, each an assertion, and `check_op` for all of them.
+"""The properties that every interval rule must have, each an assertion, and `check_op` for all of them.
 
-The exact answer at a point is taken to be the function's value in float64, whose own error is far below what
-a bound in float32 leaves open. Nothing here has a tolerance that was chosen: in outward mode a box contains the exact
-answer, in nearest mode its bounds lie as near to the exact ones as outward bounds and torch's own results do.
+The function's value in float64 stands for the exact answer at a point. Its error is far below the width that a box in
+float32 has from rounding. No tolerance here is chosen: in outward mode a box contains the exact answer; in nearest mode
+its bounds are as near to the exact bounds as outward bounds and torch's own results are.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Function = Callable[..., Any]
 
 
 def check_op(function: Function, *inputs: Any, samples: int = 32, **kwargs: Any) -> None:
-    """Check everything a rule owes: `check_sound`, `check_result`, `check_nested`, `check_thin`, `check_gradient`.
+    """Check all properties of a rule: `check_sound`, `check_result`, `check_nested`, `check_thin`, `check_gradient`.
 
     Args:
         function: any function on tensors, registered or not.
@@ -92,9 +92,9 @@ def check_sound(
 ) -> None:
     """Check that boxes contain the exact values: in outward mode, and in nearest mode up to rounding.
 
-    What rounding may cost a bound of nearest mode is measured without that bound: the distance of the outward bound
-    from the exact one, which the outward bound in float64 stands for, and where no budget is stated the error of
-    torch's own results at points. And the gap between both modes must shrink with the unit roundoff.
+    The error that rounding may cause in a bound of nearest mode is measured without this bound. It is the distance of
+    the outward bound from the exact bound, for which the outward bound in float64 stands. If no budget is stated, the
+    error of torch's own results at points is added. The gap between both modes must also shrink with the unit roundoff.
 
     Args:
         function: any function on tensors.
@@ -128,10 +128,10 @@ def check_sound(
 
 
 def check_result(function: Function, *inputs: Any, **kwargs: Any) -> None:
-    """Check that what comes back has the structure, shapes and dtypes that torch returns.
+    """Check that the result has the structure, shapes and dtypes of torch's result.
 
     Raises:
-        AssertionError: naming what differs.
+        AssertionError: with the difference.
     """
     result = _run("nearest", function, inputs, kwargs)
     args, named = map_tensors(lower_of, (inputs, kwargs))
@@ -267,7 +267,7 @@ def _record(function: Function) -> Op | None:
 
 
 def _run(mode: Any, function: Function, inputs: Any, kwargs: Any) -> Any:
-    """Run the function on copies, so that in-place functions leave the inputs alone."""
+    """Run the function on copies, so that in-place functions do not change the inputs."""
     inputs, kwargs = map_tensors(lambda x: x.clone(), (inputs, kwargs))
     with rounding(mode):
         return real_parts(function(*inputs, **kwargs))
@@ -301,7 +301,7 @@ def _assert_encloses(
 
 
 def _told(boxes: Any, points: Any, index: tuple[int, ...]) -> str:
-    """Say what the inputs were, at this index if they have one, and what to look at."""
+    """Name the inputs, at this index if they have it, and say what to check."""
     lines = []
     given = [*flatten(boxes)[0]]
     tried = [*flatten(points)[0]] if points is not None else given
@@ -313,14 +313,14 @@ def _told(boxes: Any, points: Any, index: tuple[int, ...]) -> str:
                 low, high, *tested = (f"{x.item():.17g}" for x in shown)
                 lines.append(f"the input box is [{low}, {high}]" + "".join(f", the point {x}" for x in tested))
     lines.append(
-        "check what was said of the function: its direction or critical points, domain, image and budget; for a"
-        " function that cancels, state a budget that allows for it, or write it so that it does not"
+        "check what is stated about the function: its direction or critical points, domain, image and budget; for a"
+        " function whose terms cancel, state a larger budget, or write the function without cancellation"
     )
     return "".join(f"\n  {line}" for line in lines)
 
 
 def _meets(result: Any, value: Any, function: Function, args: Any, kwargs: Any) -> bool:
-    """Whether the exact value may lie in the result though its float64 approximation does not.
+    """Whether the exact value may lie in the result although its float64 approximation does not.
 
     The exact value lies in the outward float64 box at this point. That box must be thin and near the approximation,
     whose own error is then what puts it outside; and it must meet the result. Bounds that commit no rounding error,

@@ -194,7 +194,7 @@ def test_check_op_shows_the_box_the_point_and_a_remedy():
     square = it.register(lambda x: x**2, monotone="increasing", image=(0.0, math.inf))
     with pytest.raises(AssertionError) as caught:
         check_op(square, samples=8)
-    for part in ("the input box is [", "the point ", "check what was said of the function: its direction"):
+    for part in ("the input box is [", "the point ", "check what is stated about the function: its direction"):
         assert part in str(caught.value)
 
 
