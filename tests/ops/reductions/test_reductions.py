@@ -83,9 +83,10 @@ def test_hulls_are_reached_at_corners_or_zero(name):
     near_zero = X.lower.double().clamp(min=0) + X.upper.double().clamp(max=0)
     points = torch.cat([points, near_zero.reshape(1, 6)])
     values = torch.stack([REDUCTIONS[name](p.reshape(1, 1, 6)) for p in points])
-    Y = REDUCTIONS[name](X)
-    torch.testing.assert_close(Y.lower.double(), values.amin(0), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(Y.upper.double(), values.amax(0), rtol=1e-5, atol=1e-6)
+    Y = REDUCTIONS[name](X.double())
+    allowed = 2.0**-40 * Y.magnitude  # 2^12 roundings: thirty operations on six entries cost much less
+    assert ((Y.lower - values.amin(0)).abs() <= allowed).all()
+    assert ((Y.upper - values.amax(0)).abs() <= allowed).all()
 
 
 def test_sums_hold_where_plain_bounds_fail():
