@@ -92,3 +92,63 @@ def test_images_of_the_end_points_are_not_a_bound():
         outside += int(((value < ends.amin(0)) | (value > ends.amax(0))).sum())
         assert bool(y.contains(value).all())
     assert outside > 0
+
+
+# --- gradients that once were NaN -------------------------------------------------------------------------------------
+
+
+def slopes(function, *ends):
+    """The gradients of the sum of the finite bounds of a box."""
+    ends = [torch.as_tensor(end).clone().requires_grad_() for end in ends]
+    result = function(IntervalTensor(*ends))
+    kept = [bound[bound.isfinite()].sum() for bound in (result.lower, result.upper)]
+    return torch.autograd.grad(sum(kept), ends)
+
+
+@pytest.mark.parametrize("function", [torch.linalg.det, torch.logdet, lambda a: torch.linalg.slogdet(a)[1]])
+def test_gradients_of_determinants_of_matrices_that_may_be_singular(function):
+    found = slopes(function, torch.eye(3) * 2 - 0.5, torch.eye(3) * 2 + 0.5)
+    assert all(bool(slope.isfinite().all()) for slope in found)
+
+
+def test_gradient_of_a_determinant_whose_elimination_meets_no_zero():
+    lower, upper = torch.eye(3) - 0.01, torch.eye(3) + 0.01
+    step = 1e-3
+    found = slopes(torch.linalg.det, lower.double(), upper.double())[1][0, 0].item()
+    ends = [upper.double().clone() for _ in range(2)]
+    for end, sign in zip(ends, (-1, 1), strict=True):
+        end[0, 0] += sign * step
+    values = [torch.linalg.det(IntervalTensor(lower.double(), end)) for end in ends]
+    assert found == pytest.approx(
+        sum(getattr(values[1], b) - getattr(values[0], b) for b in ("lower", "upper")).item() / (2 * step), rel=1e-4
+    )
+
+
+def test_gradients_of_the_modulus_of_zero():
+    def modulus(x):
+        return torch.complex(x, x).abs()
+
+    assert all(slope.tolist() == [0.0] for slope in slopes(modulus, [0.0], [0.0]))
+    assert all(
+        bool(s.isfinite().all()) for s in slopes(lambda x: torch.polar(x, x * 0.5).abs(), [0.0, 0.0], [0.0, 1.0])
+    )
+
+
+def test_gradients_of_a_spread_whose_lower_bound_is_zero():
+    found = slopes(lambda x: 100 * x.std(-1), [0.0, 1.0, 2.0], [2.0, 3.0, 4.0])
+    assert all(bool(slope.isfinite().all()) for slope in found)
+
+
+def test_gradients_of_the_cross_entropy_in_targets_of_zero_and_one():
+    logits = torch.tensor([-2.0, 0.5, 3.0])
+    found = slopes(lambda y: F.binary_cross_entropy_with_logits(logits, y), [0.0, 0.0, 1.0], [0.0, 1.0, 1.0])
+    # the derivative in the target is -x / 3, and that of each bound belongs to the end that it is made of
+    torch.testing.assert_close(found[0] + found[1], -2 * logits / 3)
+
+
+def test_gradients_of_a_safe_softmax_of_a_row_without_entries():
+    found = slopes(
+        lambda x: torch._safe_softmax(x, -1), [[-math.inf] * 3, [0.0, 1.0, 2.0]], [[-math.inf] * 3, [0.5, 1.5, 2.0]]
+    )
+    assert all(bool(slope.isfinite().all()) for slope in found)
+    assert all(slope[0].tolist() == [0.0] * 3 for slope in found)

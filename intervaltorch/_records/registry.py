@@ -27,11 +27,12 @@ inf = float("inf")
 class Box:
     """A pair of plain tensors of one shape: what rules receive and return."""
 
-    __slots__ = ("lower", "upper")
+    __slots__ = ("finite_at", "lower", "upper")
 
     def __init__(self, lower: torch.Tensor, upper: torch.Tensor) -> None:
         self.lower = lower
         self.upper = upper
+        self.finite_at: Any = None  # the versions of both bounds at which their entries were found to be finite
 
     @property
     def is_point(self) -> bool:

@@ -60,14 +60,15 @@ STEP = 1e-6
 
 
 def shrunk(x: Any) -> Any:
-    """A random box inside a box."""
+    """A random box inside a box: an end that is shared keeps the sign of its zero."""
     if is_box(x) and x.dtype is torch.bool:  # certainly what it may be, or as undecided as before
         points = sample_points(x, 6, generator=torch.Generator().manual_seed(0))[-2:]
         return IntervalTensor(points.all(0), points.any(0))
     if not is_real(x):
         return x
     points = sample_points(x, 6, generator=torch.Generator().manual_seed(0))[-2:]
-    return IntervalTensor(points.amin(0), points.amax(0))
+    lower, upper = points.amin(0), points.amax(0)
+    return IntervalTensor(torch.where(lower == x.lower, x.lower, lower), torch.where(upper == x.upper, x.upper, upper))
 
 
 def stretched(x: Any, lower: float | None, upper: float | None) -> Any:

@@ -77,4 +77,4 @@ def test_gradients_of_a_layer_reach_its_weights():
 def test_questions_about_shapes_and_raw_values():
     X = ball(2, 3)
     assert einops.parse_shape(X, "a b") == {"a": 2, "b": 3}
-    refuses(EscapeError, lambda: einops.asnumpy(X), "Y.lower, Y.upper")
+    refuses(EscapeError, lambda: einops.asnumpy(X), "Y.lower", "Y.upper")

@@ -12,7 +12,7 @@ from torch import Tensor
 from ... import _rounding as rounding
 from ..._compat import anywhere, readable
 from ..._records.registry import Box
-from ..._rounding import CORRECTLY_ROUNDED, EXACT
+from ..._rounding import CORRECTLY_ROUNDED, EXACT, untracked
 from ..._theorems.boxes import as_box, sides_of_zero, unbounded
 from ..._theorems.families import decreasing, increasing, piecewise_monotone, rule
 from ..._theorems.operands import SUM, Operand, as_tensors, corners, operand, operands, widened, with_open_ends
@@ -152,15 +152,24 @@ def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> 
     x, y = operands(input, other)
     if rounding_mode == "floor":
         return _floored(_quotient(x, y, rounding_mode="floor"))
-    if rounding_mode == "trunc" and not rounding.outward():
-        return _quotient(x, y, rounding_mode="trunc")
+    if rounding_mode == "trunc":
+        return _truncated(x, y)
     divisor = y.lower if y.is_point and isinstance(y.lower, (int, float)) else 0
     if math.frexp(divisor)[0] in (0.5, -0.5) and 2.0**-100 < abs(divisor) < 2.0**100:
-        quotient = mul(x, 1 / divisor)
-    else:
-        quotient = widened(_quotient(x, y), signs=lambda: _signs(x, y), of=(x, y))
-    # Truncation is increasing, so this holds for the real quotient and for the quotient that torch rounds.
-    return Box(*map(torch.trunc, quotient)) if rounding_mode == "trunc" else quotient
+        return mul(x, 1 / divisor)
+    return widened(_quotient(x, y), signs=lambda: _signs(x, y), of=(x, y))
+
+
+def _truncated(x: Any, y: Any) -> Box:
+    """Bounds of the truncated quotient. Its slope is 0, while that of a quotient by a tiny number may be infinite."""
+    result = _quotient(x, y, rounding_mode="trunc")
+    if rounding.outward():
+        # Truncation is increasing, so this holds for the real quotient and for the quotient that torch rounds.
+        with torch.no_grad():
+            lower, upper = map(torch.trunc, div(x, y))
+        untracked(result.lower).copy_(lower)
+        untracked(result.upper).copy_(upper)
+    return result
 
 
 def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:

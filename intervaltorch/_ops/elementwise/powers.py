@@ -197,6 +197,8 @@ def _product_with_zero(input: Operand, factor: Box) -> Box:
     x = as_tensors(operand(input, factor), factor)
 
     def product(a: Tensor, b: Tensor) -> Tensor:
-        return a * torch.where((a == 0) & torch.isinf(b), 0.0, b)
+        endless = b.isinf()  # no gradient flows through an infinite product, nor through 0 times infinity
+        products = torch.where(a == 0, 0.0, a.sign() * b).detach()
+        return torch.where(endless, products, a * b.masked_fill(endless, 0.0))
 
     return widened(unbounded(*corners(product, x, factor)), CORRECTLY_ROUNDED)

@@ -138,9 +138,10 @@ def _residue(x: Box, y: Box, every: Box, function: Callable, integer: Callable) 
         same = moved + margin < y.lower.abs() / 2
         residue = Box(at_l, at_u) if function is torch.fmod else widened(Box(at_l, at_u))  # fmod is exact
     else:
-        quotient = div(x, y)
-        quotient = Box(*rounding.widen(quotient.lower, quotient.upper, CORRECTLY_ROUNDED))
-        n = Box(integer(quotient.lower), integer(quotient.upper))
+        with torch.no_grad():  # an integer has slope 0, but that of a quotient by a tiny number is infinite
+            quotient = div(x, y)
+            quotient = Box(*rounding.widen(quotient.lower, quotient.upper, CORRECTLY_ROUNDED))
+            n = Box(integer(quotient.lower), integer(quotient.upper))
         same = n.lower == n.upper
         residue = sub(x, mul(Box(n.lower, n.lower), y))
     lower = torch.where(same, torch.maximum(residue.lower, every.lower), every.lower)

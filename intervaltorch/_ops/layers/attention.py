@@ -25,6 +25,7 @@ from ..._compat import anywhere, readable
 from ..._records.registry import Box
 from ..._theorems.boxes import as_box, both, decided, intersect
 from ..._theorems.families import rule
+from ..._theorems.infinite_ends import smooth
 from ..._theorems.operands import operand
 from ..._theorems.sums import finite
 from ...errors import DomainError, UnsupportedOpError
@@ -56,7 +57,7 @@ def flash_attention(
 ) -> tuple[Box, Box]:  # fmt: skip
     """As `scaled_dot_product_attention`, with the logarithms of the sums that its softmax divides by."""
     output = scaled_dot_product_attention(query, key, value, attn_mask, dropout_p, is_causal, scale)
-    return output, logsumexp(_masked_scores(query, key, attn_mask, is_causal, scale)[0], -1)
+    return output, smooth(logsumexp)(_masked_scores(query, key, attn_mask, is_causal, scale)[0], -1)
 
 
 @rule(
@@ -91,7 +92,7 @@ def _attention(
     if enable_gqa:
         key, value = (_repeated(t, _shape(query)[-3] // _shape(t)[-3]) for t in (key, value))
     scores, allowed = _masked_scores(query, key, attn_mask, is_causal, scale)
-    weights = softmax_box(scores, -1, safe=True)
+    weights = smooth(softmax_box)(scores, -1, safe=True)
     return _mean_of_values(weights, value, allowed), weights
 
 
@@ -128,6 +129,7 @@ def _repeated(x: Any, times: int) -> Any:
     return both(torch.repeat_interleave, x, times, -3)
 
 
+@smooth
 def _scores(query: Any, key: Any, scale: float | None) -> Box:
     """The scaled products of queries and keys."""
     transposed = Box(key.lower.mT, key.upper.mT) if isinstance(key, Box) else key.mT
@@ -155,6 +157,7 @@ def _allowed(mask: Any) -> Tensor | None:
 # --- means of values --------------------------------------------------------------------------------------------------
 
 
+@smooth
 def _mean_of_values(weights: Box, value: Any, allowed: Tensor | None) -> Box:
     """Bound the means of values with these weights; see the top of this file."""
     values = as_box(value)

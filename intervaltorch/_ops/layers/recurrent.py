@@ -26,6 +26,7 @@ from ..._records.registry import Box
 from ..._rounding import untracked
 from ..._theorems.boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, upper_of
 from ..._theorems.families import rule
+from ..._theorems.infinite_ends import smooth
 from ..._theorems.operands import operand, widened
 from ..elementwise.activations import relu
 from ..elementwise.arithmetic import add
@@ -70,6 +71,7 @@ def _gru_step(x: Box, state: State, weight: Any, bias: Any, projection: Any) -> 
     return [_between(z, tanh(add(x_n, _gated(r, h_n))), state[0])]
 
 
+@smooth
 def _gated(gate: Box, x: Box) -> Box:
     """The hull of gate·x for a gate in [0, 1]: increasing in x, and between 0 and x."""
     lower = torch.minimum(gate.lower * x.lower, gate.upper * x.lower)
@@ -85,6 +87,7 @@ def _within(box: Box, least: Tensor, greatest: Tensor) -> Box:
     return box
 
 
+@smooth
 def _between(z: Box, n: Box, h: Box) -> Box:
     """The hull of (1 - z) n + z h for z in [0, 1]; see the top of this file.
 

@@ -34,15 +34,15 @@ def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float |
     x = reshaped(x, *kept, math.prod(normalized_shape))
     n, eps = x.lower.shape[-1], torch.finfo(x.lower.dtype).eps if eps is None else eps
     check_eps(eps, _holds_zero(x, -1) if eps == 0 else None)
-    small, big = (sum_of_others(m.square(), -1) for m in absolute_range(x))
+    small, big = (sum_of_others(m * m, -1) for m in absolute_range(x))
     known = _others_budget(n, small.dtype)
 
     def least(end: Tensor) -> Tensor:
         # A sum that overflows is at least the largest number.
-        return root_below(below((end.square() + small).clamp(max=torch.finfo(end.dtype).max) / n, known), eps)
+        return root_below(below((end * end + small).clamp(max=torch.finfo(end.dtype).max) / n, known), eps)
 
     def most(end: Tensor) -> Tensor:
-        return root_above(above((end.square() + big) / n, known), eps)
+        return root_above(above((end * end + big) / n, known), eps)
 
     return scaled(reshaped(quotients(x, least, most, math.sqrt(n)), *shape), weight, None)
 
@@ -97,6 +97,6 @@ def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out:
 def _power(x: Tensor, p: float) -> Tensor:
     """|x|^p, with gradient 0 at 0."""
     if p in (1, 2):
-        return x.square() if p == 2 else x.abs()
+        return x * x if p == 2 else x.abs()
     size = x.abs()
     return torch.where(size > 0, torch.where(size > 0, size, 1.0) ** p, 0.0)

@@ -129,8 +129,9 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
     average, own = mean(z, dim, keepdim=True), own_share(z, 1 / n)
     upper = above(above(z.upper - average.lower, CORRECTLY_ROUNDED) - own, CORRECTLY_ROUNDED)
     lower = below(below(z.lower - average.upper, CORRECTLY_ROUNDED) + own, CORRECTLY_ROUNDED)
-    most = found.most.clamp(max=torch.finfo(found.most.dtype).max)  # no gradient flows where it is infinite
-    smallest, largest = below(_square(found.least) / n, TWO_OPERATIONS), above(most.square() / n, TWO_OPERATIONS)
+    limit = torch.finfo(lower.dtype).max  # no gradient flows to what is larger
+    lower, upper, most = lower.clamp(min=-limit), upper.clamp(max=limit), found.most.clamp(max=limit)
+    smallest, largest = below(_square(found.least) / n, TWO_OPERATIONS), above(most * most / n, TWO_OPERATIONS)
     greatest = root_above(largest, eps)
 
     def least(end: Tensor) -> Tensor:
@@ -140,8 +141,10 @@ def standardise(x: Box, dim: Any, eps: float) -> Box:
 
 
 def _square(x: Tensor) -> Tensor:
-    """A lower bound of the square. Where the square overflows, the largest number is one."""
-    return x.square().clamp(max=torch.finfo(x.dtype).max)
+    """A lower bound of the square. Where the square overflows, it is that of a constant."""
+    info = torch.finfo(x.dtype)
+    largest = math.sqrt(info.max) * (1 - info.eps)
+    return x.clamp(-largest, largest).square()
 
 
 def norm(x: Box, dim: Any, eps: float) -> Box:

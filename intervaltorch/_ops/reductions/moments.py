@@ -71,14 +71,15 @@ def _norm(x: Tensor, ord: float, dim: Dims, keepdim: bool) -> Tensor:
     """A norm of non-negative entries.
 
     For a negative order the entries are divided by the least entry, and their norm is multiplied by it. Then no power
-    overflows, and the sum of powers is at least 1. The factor is a constant for autograd, since the result does not
-    depend on its choice.
+    overflows, and the sum of powers is at least 1. For an order above 1, other than 2, the greatest entry serves in the
+    same way: what underflows then is less than `tiny` of the norm. The factor is a constant for autograd, since the
+    result does not depend on its choice.
     """
-    if not -inf < ord < 0 or not x.numel():
+    if not (-inf < ord < 0 or (1 < ord < inf and ord != 2)) or not x.numel():
         return torch.linalg.vector_norm(x, ord, dim, keepdim)
     with torch.no_grad():
-        least = torch.linalg.vector_norm(x, -inf, dim, True)
-        unit = torch.where((least == 0) | (least == inf), 1.0, least)
+        extreme = torch.linalg.vector_norm(x, math.copysign(inf, ord), dim, True)
+        unit = torch.where((extreme == 0) | (extreme == inf), 1.0, extreme)
     factor = unit if keepdim else _drop(unit, dim)
     return torch.linalg.vector_norm(x / unit, ord, dim, keepdim) * factor
 

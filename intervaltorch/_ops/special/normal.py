@@ -122,9 +122,13 @@ def _damped_wave(x: Box, evaluate: Callable[[Tensor], Tensor], half_period: floa
 
 
 def _filled(function: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Values of a function, with its limits 1 at 0 and 0 at infinity, where the derivative is 0."""
-    special = (x == 0) | x.isinf()
-    return torch.where(special, (x == 0).to(x.dtype), function(x.masked_fill(special, 1.0)))
+    """Values of a function of x >= 0, with its limits 1 at 0 and 0 at infinity, where the derivative is 0.
+
+    Where the square of x underflows, the value is nearer to 1 than `tiny`, and torch's derivative is 0 / 0.
+    """
+    zero = x < math.sqrt(torch.finfo(x.dtype).tiny)
+    special = zero | x.isinf()
+    return torch.where(special, zero.to(x.dtype), function(x.masked_fill(special, 1.0)))
 
 
 @torch.no_grad()

@@ -240,3 +240,32 @@ def test_gradients_of_inputs_and_parameters(name):
         return torch.func.functional_call(module, dict(zip(names, values)), arguments)
 
     check_gradient(function, boxes(2, 3, 8, radius=0.05).double(), *[v.detach() for v in values])
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+def test_gradients_of_a_row_that_is_masked_by_the_least_number(mode):
+    """Outward its scores reach to -inf, all of them; the gradients are those of equal scores."""
+    mask = torch.zeros(3, 3)
+    mask[0], mask[1, 0] = torch.finfo(torch.float32).min, torch.finfo(torch.float32).min
+    x = boxes(2, 3, 4)
+    slopes = {}
+    for rounded in ("nearest", mode):
+        ends = [end.detach().clone().requires_grad_() for end in (x.lower, x.upper)]
+        X = IntervalTensor(*ends)
+        with it.rounding(rounded):
+            result = F.scaled_dot_product_attention(X, X, X, attn_mask=mask)
+        slopes[rounded] = torch.autograd.grad((result.lower + 2 * result.upper)[:, 1:].sum(), ends, retain_graph=True)
+        assert all(bool(slope.isfinite().all()) for slope in torch.autograd.grad(result.upper.sum(), ends))
+    torch.testing.assert_close(slopes[mode], slopes["nearest"], rtol=1e-3, atol=1e-4)
+
+
+def test_gradients_through_infinite_queries_and_values():
+    ends = [torch.full((1, 3, 2), value, requires_grad=True) for value in (-0.5, 0.5)]
+    weight = torch.ones(2, requires_grad=True)
+    far = IntervalTensor(torch.full((1, 3, 2), -inf), torch.full((1, 3, 2), inf))
+    X = IntervalTensor(*ends)
+    for query, value in ((X, X), (far * weight, X), (X, far * weight)):
+        result = F.scaled_dot_product_attention(query, X * weight, value)
+        kept = result.upper[result.upper.isfinite()].sum() + 0.0 * weight.sum()
+        slopes = torch.autograd.grad(kept, (*ends, weight), allow_unused=True, materialize_grads=True)
+        assert all(bool(slope.isfinite().all()) for slope in slopes)
