@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .._records.registry import OPS, Box
+from .._records.registry import OPS, Box  # rules stand above theorems, so a theorem looks them up when it is called
 from ..errors import UnsupportedOpError
 from .boxes import unbounded
 from .operands import SUM, as_tensors, operand, widened

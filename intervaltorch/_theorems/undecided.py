@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -11,7 +12,7 @@ from torch import Tensor
 from .. import _compat
 from .._records.escapes import Memoryless
 from .._records.registry import OPS, Box, bare_name
-from .._trees import leaves
+from .._trees import leaves, map_result
 from ..errors import UndecidedError
 
 __all__ = ["Undecided"]
@@ -231,15 +232,14 @@ def _moved(function: Any, name: str, args: tuple, kwargs: dict[str, Any]) -> Any
     """Number the entries, move the numbers, and fetch the entries by their numbers."""
     parts: list[Any] = []
 
-    def numbered(x: Any) -> Any:
-        if isinstance(x, (tuple, list)):
-            return type(x)(map(numbered, x))
+    def number(x: Any) -> Any:
         if not isinstance(x, Undecided):
             x = Undecided(torch.as_tensor(x), "", torch.ones_like(torch.as_tensor(x), dtype=torch.bool))
         start = sum(part.numel() for part in parts)
         parts.append(x)
         return torch.arange(start, start + x.numel(), device=x.device).reshape(x.shape)
 
+    numbered = functools.partial(map_result, number)
     position = _JOINS.get(name)
     if position is None:
         moved = (numbered(args[0]), *args[1:]) if args and isinstance(args[0], Undecided) else args
@@ -255,7 +255,7 @@ def _moved(function: Any, name: str, args: tuple, kwargs: dict[str, Any]) -> Any
 def _fetched(numbers: Any, parts: list[Any]) -> Any:
     """The entries with these numbers: a plain tensor if all of them are decided."""
     if isinstance(numbers, (tuple, list)):
-        return type(numbers)([_fetched(item, parts) for item in numbers])
+        return map_result(lambda each: _fetched(each, parts), numbers)
     undecided = next(part for part in parts if part._what)
     if numbers.dtype is not torch.int64:  # a view of other bits
         raise _refusal(parts)
