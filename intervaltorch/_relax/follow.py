@@ -114,8 +114,8 @@ def _is_constant(x: Any) -> bool:
 
 
 @dataclasses.dataclass
-class _Call:
-    """A call of an op with a rule.
+class _Step:
+    """A step of a program: a call of an op with a rule, and how it is relaxed.
 
     Attributes:
         spelling: what was called.
@@ -268,7 +268,7 @@ def _bounded(node: Node, x: Any) -> Node:
 # --- writes through views ---------------------------------------------------------------------------------------------
 
 
-def _note_view(output: Any, call: _Call, function: Callable[..., Tensor]) -> None:
+def _note_view(output: Any, call: _Step, function: Callable[..., Tensor]) -> None:
     """Remember of which box a result is a view."""
     (base, *others) = call.varying
     memory = output._box.lower.untyped_storage()
@@ -300,7 +300,7 @@ def _with_part(base: Any, node: Node, view: Callable[..., Tensor], part: Any) ->
     return Affine(function, parents, values, samples, base.shape)
 
 
-def _composed(call: _Call) -> Any:
+def _composed(call: _Step) -> Any:
     """What the parts of the function return."""
     program, signature = PARTS[call.op.name], _signature(call.op.enclose)
     kinds = {parameter.kind for parameter in signature.parameters.values()}
@@ -316,13 +316,13 @@ def _composed(call: _Call) -> Any:
     return program(shown(named[first]), **{name: shown(named[name]) for name in rest})
 
 
-def _lose(output: Any, call: _Call) -> None:
+def _lose(output: Any, call: _Step) -> None:
     """Make a result a leaf, since only its box is known."""
     output._node = None
     node_of(output, call.op.name)
 
 
-def _read(cls: Any, function: Any, args: tuple, kwargs: dict[str, Any]) -> _Call | None:
+def _read(cls: Any, function: Any, args: tuple, kwargs: dict[str, Any]) -> _Step | None:
     """The call, if it has a rule and boxes that vary."""
     spelling = OPS.get(function) or OPS.get(_compat.overload_packet(function))
     if spelling is None:
@@ -333,7 +333,7 @@ def _read(cls: Any, function: Any, args: tuple, kwargs: dict[str, Any]) -> _Call
         return None
     if spelling.op.name in CREATIONS:
         return None
-    call = _Call(cls, spelling, args, kwargs, varying, _target(spelling, args, kwargs))
+    call = _Step(cls, spelling, args, kwargs, varying, _target(spelling, args, kwargs))
     call.kind = _kind(call)
     if _run.get().rigorous:
         call.kind = _rigorous_kind(call)
@@ -341,7 +341,7 @@ def _read(cls: Any, function: Any, args: tuple, kwargs: dict[str, Any]) -> _Call
     return call
 
 
-def _take_factor(call: _Call) -> None:
+def _take_factor(call: _Step) -> None:
     """Where a box is multiplied by one of which nothing else is known and that is narrow, take that for a constant."""
     if call.op.name != "mul" or len(call.varying) != 2 or call.target is not None:
         return
@@ -372,7 +372,7 @@ def _signature(rule: Any) -> inspect.Signature:
     return inspect.signature(rule)
 
 
-def _names(call: _Call) -> set[str] | None:
+def _names(call: _Step) -> set[str] | None:
     """The names of the arguments that hold the varying boxes."""
     try:
         named = _signature(call.op.enclose).bind(*call.args, **call.kwargs).arguments
@@ -382,7 +382,7 @@ def _names(call: _Call) -> set[str] | None:
     return {name for name, value in named.items() if any(id(x) in ids for x in leaves(value))}
 
 
-def _kind(call: _Call) -> str:
+def _kind(call: _Step) -> str:
     """How the op of a call is relaxed."""
     op = call.op
     if op.name in _COMPARISONS and len(call.args) == 2 and not call.kwargs:
@@ -418,7 +418,7 @@ def _masks(p: float = 0.5, train: bool = True, **_: Any) -> bool:
     return bool(train) and p != 0
 
 
-def _rigorous_kind(call: _Call) -> str:
+def _rigorous_kind(call: _Step) -> str:
     """How an op is relaxed where passes hold in real arithmetic; by its box where the rounding is not bounded."""
     op, kind = call.op, call.kind
     otherwise = "parts" if op.name in PARTS and call.target is None else "leaf"
@@ -438,7 +438,7 @@ _COMPARISONS = {"gt": (1, False), "ge": (1, True), "lt": (-1, False), "le": (-1,
 """The sign of x - y for which each comparison of x and y is true, and whether it is true for 0."""
 
 
-def _compared(call: _Call, result: Any) -> Any:
+def _compared(call: _Step, result: Any) -> Any:
     """The answer of a comparison, sharpened by a backward pass from the difference of both sides."""
     sign, closed = _COMPARISONS[call.op.name]
     gap = call.args[0] - call.args[1]
@@ -450,7 +450,7 @@ def _compared(call: _Call, result: Any) -> Any:
     return call.cls._wrap(Box(result._box.lower | certain, result._box.upper & possible))
 
 
-def _curve(call: _Call) -> Curve | None:
+def _curve(call: _Step) -> Curve | None:
     """Where the function of a call bends; None if this is not known."""
     op = call.op
     if op.name == "mul":
@@ -470,7 +470,7 @@ def _curve(call: _Call) -> Curve | None:
 
 
 def _node(
-    call: _Call, function: Any, parents: list[Node], boxes: list[Box], output: Any, position: int
+    call: _Step, function: Any, parents: list[Node], boxes: list[Box], output: Any, position: int
 ) -> Node | None:  # fmt: skip
     """The node of a result; None if its box is all that is known."""
     if call.kind == "identity":
@@ -517,7 +517,7 @@ def _node(
     return Product(function, lambda *r: (function(*r) - zero).abs(), parents, boxes, samples, output.shape, exact)
 
 
-def _largest(call: _Call, parent: Node, box: Box, output: Any) -> Node:
+def _largest(call: _Step, parent: Node, box: Box, output: Any) -> Node:
     """The node of `amax`."""
     dims = call.args[1] if len(call.args) > 1 else call.kwargs.get("dim", ())
     ndim = box.lower.ndim
@@ -591,7 +591,7 @@ def _met(cls: Any, result: Any, composed: Iterator[Any]) -> Any:
 # --- sharper boxes ----------------------------------------------------------------------------------------------------
 
 
-def _sharpen(call: _Call) -> None:
+def _sharpen(call: _Step) -> None:
     """Cut the varying boxes of a call to the bounds of backward passes of their own."""
     tight = {id(x): _sharpened(x, call.op, x is call.target) for x in call.varying}
     call.args, call.kwargs = map_kind(IntervalTensor, lambda x: tight.get(id(x), x), (call.args, call.kwargs))
