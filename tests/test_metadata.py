@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from intervaltorch import IntervalTensor
+from intervaltorch._records.registry import Box
 from intervaltorch._rounding import UNPROVEN, slack
-from tests.table import BUILT_IN, UNARY
+from tests.table import BUILT_IN, UNARY, takes_one_argument
 
 inf = float("inf")
 each_op = pytest.mark.parametrize("op", UNARY, ids=lambda op: op.name)
@@ -22,7 +23,7 @@ def grid(op, count=20001, reach=30.0):
     low, high = max(op.domain[0], -reach), min(op.domain[1], reach)
     t = torch.linspace(-1, 1, count, dtype=torch.float64)
     x = low + (high - low) * (t + 1) / 2 if (math.isfinite(low) and low >= 0) or high <= 0 else reach * t**3
-    extra = [point for point in op.critical if low <= point <= high]
+    extra = [point for point in (*op.critical, *op.inflections) if low <= point <= high]
     x = torch.cat([x, torch.tensor(extra, dtype=torch.float64)])
     return x[(x >= low) & (x <= high)].unique()
 
@@ -74,22 +75,115 @@ def test_turns_at_critical_points(op):
         assert turns or jumps_or_rests, f"{op.name} has slopes {slope.tolist()} on either side of {point}"
 
 
-@pytest.mark.parametrize("op", [op for op in UNARY if op.curvature], ids=lambda op: op.name)
-def test_curvature(op):
-    """Slopes of chords between neighbours rise for a convex function and fall for a concave one."""
-    sign = {"convex": 1, "concave": -1}[op.curvature]
-    x = grid(op, count=4001)
+# --- how functions bend -----------------------------------------------------------------------------------------------
+
+STEPS = {"floor", "ceil", "trunc", "sign", "angle"}
+"""Constant but for jumps, so that no line is better than a constant."""
+
+
+def curve_of(op):
+    """How a record says that its function bends, without further arguments; None if it says nothing."""
+    x = torch.tensor([0.5], dtype=torch.float64)
+    try:
+        return op.bends(Box(x, x))
+    except TypeError:
+        return None
+
+
+BENT = [op for op in BUILT_IN if curve_of(op) is not None and takes_one_argument(op)]
+each_bent_op = pytest.mark.parametrize("op", BENT, ids=lambda op: op.name)
+
+
+def arcs(op):
+    """The intervals on which a function is convex (1) or concave (-1)."""
+    curve = curve_of(op)
+    low, high = max(op.domain[0], -30.0), min(op.domain[1], 30.0)
+    sign = {"convex": 1, "concave": -1}[curve.curvature]
+    points = curve.inflections
+    if curve.period:
+        points = [p + k * curve.period for k in range(-2, 3) for p in curve.inflections]
+        low, high = points[0] - (points[1] - points[0]), points[-1]
+    for start, stop in itertools.pairwise([low, *points, high]):
+        yield start, stop, sign
+        sign = -sign
+
+
+def slopes_at(op, x):
+    """The derivatives of a function at points."""
+    x = x.detach().requires_grad_()
+    return torch.autograd.grad(op.function(x).sum(), x)[0]
+
+
+def assert_chords(op, x, sign):
+    """Chords lie above a convex function (1) and below a concave one (-1)."""
     y = op.function(x)
-    finite = y.isfinite()
-    x, y = x[finite], y[finite]
+    slack_ = curve_of(op).slack
+    x, y = x[y.isfinite()], y[y.isfinite()]
     for step in (1, 40, 400):
+        if len(x) <= 2 * step:
+            continue
         a, b, c = x[: -2 * step], x[step:-step], x[2 * step :]
         t = (b - a) / (c - a)
         chord = y[: -2 * step] * (1 - t) + y[2 * step :] * t
-        room = error_of(op, chord, c) + error_of(op, y[step:-step], b) + error_of(op, y[: -2 * step], a)
+        room = error_of(op, chord, c) + error_of(op, y[step:-step], b) + error_of(op, y[: -2 * step], a) + 2 * slack_
         room = room + error_of(op, y[2 * step :], c) + torch.finfo(torch.float64).eps * (chord.abs() + b.abs())
         bad = (sign * (chord - y[step:-step]) < -room).nonzero().flatten()
-        assert not len(bad), f"{op.name} is not {op.curvature} near {b[bad[0]]:.6g}" if len(bad) else ""
+        assert not len(bad), f"{op.name} bends the other way near {b[bad[0]]:.6g}" if len(bad) else ""
+
+
+@each_bent_op
+def test_curvature(op):
+    """Between inflection points slopes of chords rise where a function is convex and fall where it is concave.
+
+    Of a piecewise linear function they do neither between kinks.
+    """
+    curve = curve_of(op)
+    if curve.kinks is not None:
+        for start, stop in itertools.pairwise([-30.0, *curve.kinks, 30.0]):
+            for sign in (1, -1):
+                assert_chords(op, torch.linspace(start, stop, 1001, dtype=torch.float64), sign)
+        return
+    for start, stop, sign in arcs(op):
+        x = grid(op, count=4001)
+        x = torch.cat([x, torch.linspace(start, stop, 1001, dtype=torch.float64)]).unique()
+        assert_chords(op, x[(x >= start + 1e-9) & (x <= stop - 1e-9)], sign)  # a rounded pole lies on either side
+
+
+@pytest.mark.parametrize("op", [op for op in BENT if curve_of(op).inflections], ids=lambda op: op.name)
+def test_bends_the_other_way_at_inflections(op):
+    """Slopes turn within 1e-5 of each inflection point, unless the function has a kink there, or a pole."""
+    curve = curve_of(op)
+    assert list(curve.inflections) == sorted(curve.inflections)
+    for point in set(curve.inflections):
+        step = 1e-5 * max(1.0, abs(point))
+        places = point + step * torch.tensor([-1.5, -0.5, 0.5, 1.5], dtype=torch.float64)
+        slopes = slopes_at(op, places)
+        left, middle, right = (slopes[1] - slopes[0], slopes[2] - slopes[1], slopes[3] - slopes[2])
+        kink = bool(middle.abs() > 100 * step) or not bool(slopes.abs().max() < 1e5)
+        if curve.inflections.count(point) == 2:
+            assert kink and bool(left * right > 0), f"{op.name} has no kink at {point} between arcs of one kind"
+        else:
+            assert kink or bool(left * right < 0), f"{op.name} bends as before {point}: {left:.3g}, {right:.3g}"
+
+
+@pytest.mark.parametrize("op", [op for op in BENT if curve_of(op).kinks], ids=lambda op: op.name)
+def test_kinks(op):
+    """The slope changes at each kink, and the function does not jump."""
+    for point in curve_of(op).kinks:
+        near = torch.tensor([point - 1e-9, point + 1e-9], dtype=torch.float64)
+        slopes, values = slopes_at(op, near), op.function(near)
+        assert bool((slopes[0] - slopes[1]).abs() > 0.01) and bool((values[0] - values[1]).abs() < 1e-7), point
+
+
+@each_op
+def test_every_function_of_one_argument_says_how_it_bends(op):
+    """By its curvature or its kinks; others are affine, or steps."""
+    if op.name in STEPS:
+        x = torch.linspace(-2.9, 2.9, 1001, dtype=torch.float64)
+        y = op.function(x)
+        assert int((y[1:] != y[:-1]).sum()) < 8 and curve_of(op) is None
+        return
+    assert curve_of(op) is not None or op.affine_in, f"{op.name} says nothing of how it bends"
 
 
 @each_op
@@ -142,6 +236,9 @@ def test_budget(op):
     )
 
 
+WITHOUT_FORMULA = ("structural", "identity", "reads no values", "metadata", "random")
+
+
 def test_every_record_can_be_read():
     """What the docs and the relaxation read is there and makes sense."""
     for op in BUILT_IN:
@@ -149,7 +246,9 @@ def test_every_record_can_be_read():
         assert op.domain[0] < op.domain[1] and op.image[0] < op.image[1]
         assert op.curvature in (None, "convex", "concave")
         assert list(op.critical) == sorted(set(op.critical))
-        assert op.formula or op.family in ("structural", "metadata", "random"), f"{op.name} has no formula"
+        assert op.formula or op.family in ("structural", "identity", "reads no values", "metadata", "random"), (
+            f"{op.name} has no formula"
+        )
 
 
 def test_one_name_is_one_function():

@@ -29,7 +29,7 @@ def differentiable(op: Op, enclose: Callable[..., Any], args: list[Any], kwargs:
     return infinite_ends.differentiable(enclose, args, kwargs)
 
 
-_LINEAR = {"structural", "dropout", "pooling", "sorting", "fourier", "interpolation"}
+_LINEAR = {"structural", "reads no values", "dropout", "pooling", "sorting", "fourier", "interpolation"}
 _SUMS = {"add", "sub", "rsub", "sum", "mean", "cumsum", "leaky_relu"}
 _BY_ITSELF = {"attention"}
 _ELEMENTWISE = {"increasing", "decreasing", "piecewise monotone", "periodic"}

@@ -18,10 +18,20 @@ import torch.nn.functional as F
 
 from .._rounding import Budget
 from ..errors import RegistrationError
+from .curves import Curve
 
-__all__ = ["OPS", "Box", "Op", "Spelling", "add_op", "bare_name", "in_place", "spelled", "spellings"]
+__all__ = [
+    "ELEMENTWISE", "EVERYTHING", "OPS", "Box", "Op", "Spelling", "add_op", "bare_name", "in_place", "spelled",
+    "spellings",
+]  # fmt: skip
 
 inf = float("inf")
+
+EVERYTHING = ({"*"},)
+"""Of a function that is affine in all its arguments jointly; see `Op.affine_in`."""
+
+ELEMENTWISE = frozenset({"increasing", "decreasing", "piecewise monotone", "periodic"})
+"""The theorems on functions of one argument, entry by entry, that have no parameters."""
 
 
 class Box:
@@ -59,7 +69,7 @@ class Op:
         function: the function on plain tensors, for tests and examples.
         domain: closed interval outside which the function gives NaN.
         image: closed interval that contains every value.
-        curvature: `"convex"`, `"concave"` or None, on the domain.
+        curvature: `"convex"`, `"concave"` or None: on the domain, or left of the first inflection point.
         critical: arguments at which a unary function changes direction.
         budget: rounding error of computed values; None if unknown. Rules that bound their own error are
             marked by `proven` instead.
@@ -73,6 +83,17 @@ class Op:
         each_bound: whether the rule applies torch's own function to each bound, so that the results have the strides
             of torch's results.
         registered: whether a user registered the op; False for ops of the library.
+        affine_in: sets of arguments, by the names that the rule gives them, in which the function is jointly affine
+            while all others are fixed, and in which torch's gradients are its slopes; `EVERYTHING` for all arguments.
+            Where that depends on the call, a function that takes the rule's arguments by name and returns the sets.
+        inflections: where the curvature changes its sign, as in `Curve`; of a periodic function in one period.
+        kinks: where the slope of a continuous, piecewise linear function changes; None for other functions.
+        period: of a periodic function.
+        curve: of a function with parameters: takes the rule's arguments by name, and returns the `Curve` of the
+            function of the one box among them, or None.
+        parts: the same function as a program of functions that have lines: takes the rule's arguments by name, with
+            interval tensors for boxes, and may return `NotImplemented`.
+        topic: what it is about: the file in which it is entered.
     """
 
     name: str
@@ -92,7 +113,58 @@ class Op:
     torch_checks: bool = False
     each_bound: bool = False
     registered: bool = False
+    affine_in: Any = ()
+    products: bool = False
+    inflections: tuple[float, ...] = ()
+    kinks: tuple[float, ...] | None = None
+    period: float | None = None
+    curve: Callable[..., Curve | None] | None = None
+    parts: Callable[..., Any] | None = None
+    topic: str = dataclasses.field(default_factory=lambda: _entered_in())
     spellings: list[Spelling] = dataclasses.field(default_factory=list, repr=False)
+
+    def affine_sets(self, *args: Any, **kwargs: Any) -> tuple[set[str], ...]:
+        """The sets of arguments in which a call is jointly affine; see `affine_in`.
+
+        Args:
+            *args: the arguments of a call, as the rule takes them.
+            **kwargs: its keyword arguments, likewise.
+
+        Raises:
+            TypeError: if they are not those of the rule.
+        """
+        return self.affine_in(**self._named(args, kwargs)) if callable(self.affine_in) else self.affine_in
+
+    def bends(self, *args: Any, **kwargs: Any) -> Curve | None:
+        """How a call with one box bends as a function of it; None if that is not known.
+
+        Args:
+            *args: the arguments of the call, as the rule takes them.
+            **kwargs: its keyword arguments, likewise.
+
+        Raises:
+            TypeError: if they are not those of the rule.
+        """
+        if self.curve is not None:
+            return self.curve(**self._named(args, kwargs))
+        if self.family not in ELEMENTWISE or (self.curvature is None and self.kinks is None):
+            return None
+        return Curve(self.curvature or "convex", self.inflections, self.period, self.kinks)
+
+    def _named(self, args: tuple, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of a call by the names that the rule gives them, defaults among them."""
+        bound = inspect.signature(self.enclose).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return bound.arguments
+
+
+def _entered_in() -> str:
+    """The name of the file whose code enters a record, in words."""
+    frame = sys._getframe(1)
+    while frame.f_back and "._ops." not in frame.f_globals["__name__"]:
+        frame = frame.f_back
+    module = frame.f_globals["__name__"]
+    return module.rpartition(".")[2].replace("_", " ") if "._ops." in module else ""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

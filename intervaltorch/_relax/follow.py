@@ -16,15 +16,14 @@ from torch import Tensor
 from .. import _compat
 from .._dispatch.arguments import as_points
 from .._dispatch.calls import write
-from .._records.registry import OPS, Box, Op, Spelling
+from .._records.curves import Curve
+from .._records.registry import EVERYTHING, OPS, Box, Op, Spelling
 from .._tensor.interval import IntervalTensor
 from .._theorems.corners import corner_lines
-from .._theorems.lines import Curve, Free, lines
+from .._theorems.lines import Free, lines
 from .._trees import leaves, map_kind, map_result
 from . import backward
-from .facts import CREATIONS, CURVES, IDENTITIES, PARAMETRIC, VARIES
 from .nodes import Affine, Leaf, Node, Product, Selection, Through
-from .parts import PARTS
 from .pullbacks import by_hand
 from .rigour import CASTS, MOVES, doubled, exactly, has_planes, planes, reach, scaled, spread, stays_affine
 from .samples import MIXED, Samples, first_dimension, merged, through
@@ -302,7 +301,8 @@ def _with_part(base: Any, node: Node, view: Callable[..., Tensor], part: Any) ->
 
 def _composed(call: _Step) -> Any:
     """What the parts of the function return."""
-    program, signature = PARTS[call.op.name], _signature(call.op.enclose)
+    program, signature = call.op.parts, _signature(call.op.enclose)
+    assert program is not None
     kinds = {parameter.kind for parameter in signature.parameters.values()}
     # What a program computes of plain tensors alone is to be rounded outward, too.
     shown: Callable[[Any], Any] = partial(as_points, call.cls) if _run.get().rigorous else lambda x: x
@@ -331,7 +331,7 @@ def _read(cls: Any, function: Any, args: tuple, kwargs: dict[str, Any]) -> _Step
     varying = [x for x in boxes if not _is_constant(x)]
     if not varying or any(not x.dtype.is_floating_point for x in varying):
         return None
-    if spelling.op.name in CREATIONS:
+    if spelling.op.family == "reads no values" and not spelling.inplace:
         return None
     call = _Step(cls, spelling, args, kwargs, varying, _target(spelling, args, kwargs))
     call.kind = _kind(call)
@@ -372,14 +372,13 @@ def _signature(rule: Any) -> inspect.Signature:
     return inspect.signature(rule)
 
 
-def _names(call: _Step) -> set[str] | None:
-    """The names of the arguments that hold the varying boxes."""
+def _names(call: _Step) -> list[set[str]] | None:
+    """The names of the arguments that hold each of the varying boxes."""
     try:
         named = _signature(call.op.enclose).bind(*call.args, **call.kwargs).arguments
     except (TypeError, ValueError):
         return None
-    ids = {id(x) for x in call.varying}
-    return {name for name, value in named.items() if any(id(x) in ids for x in leaves(value))}
+    return [{name for name, value in named.items() if any(leaf is x for leaf in leaves(value))} for x in call.varying]
 
 
 def _kind(call: _Step) -> str:
@@ -387,41 +386,40 @@ def _kind(call: _Step) -> str:
     op = call.op
     if op.name in _COMPARISONS and len(call.args) == 2 and not call.kwargs:
         return "comparison"
-    if op.name in IDENTITIES:
+    sets = _affine_sets(call)
+    if op.family == "identity" or (op.topic == "dropout" and sets):  # which is the identity unless it draws a mask
         return "identity"
-    if op.name in ("dropout", "feature_dropout"):
-        return "leaf" if _masks(*call.args[1:], **call.kwargs) else "identity"
-    if op.name == "embedding":  # torch's derivative leaves out the padding
-        return "affine" if len(call.args) + len(call.kwargs) == 2 else "leaf"
-    if op.family == "structural":
+    if EVERYTHING[0] in sets:
         return "affine"
-    sets = [set(names.split()) for names in VARIES.get(op.name, ())]
-    if sets == [{"*"}]:
-        return "leaf" if op.name == "where" and isinstance(call.args[0], IntervalTensor) else "affine"
     names = _names(call) if sets else None
     if names is not None:
-        if any(names <= jointly for jointly in sets):
+        if any(set().union(*names) <= jointly for jointly in sets):
             return "affine"
-        if len(call.varying) == 2 and len(sets) >= 2 and all(any(n in s for s in sets) for n in names):
+        if op.products and len(names) == 2 and all(any(own <= jointly for jointly in sets) for own in names):
             return "product"
-        if op.name == "mul" and len(call.varying) == 1:
-            return "curve"
     if len(call.varying) == 1 and _curve(call) is not None:
         return "curve"
     if op.name == "amax" and call.target is None:
         return "selection"
-    return "parts" if op.name in PARTS and call.target is None else "leaf"
+    composed = op.parts is not None and call.target is None and all(x.numel() for x in call.varying)
+    return "parts" if composed else "leaf"
 
 
-def _masks(p: float = 0.5, train: bool = True, **_: Any) -> bool:
-    """Whether dropout with these arguments draws a mask, which a second run would draw anew."""
-    return bool(train) and p != 0
+def _affine_sets(call: _Step) -> tuple[set[str], ...]:
+    """The sets of arguments in which the call is jointly affine."""
+    if not callable(call.op.affine_in):
+        return call.op.affine_in
+    args, kwargs = call._with(lambda x: x._box)
+    try:
+        return call.op.affine_sets(*args, **kwargs)
+    except TypeError:  # the arguments do not fit the function; torch will say so
+        return ()
 
 
 def _rigorous_kind(call: _Step) -> str:
     """How an op is relaxed where passes hold in real arithmetic; by its box where the rounding is not bounded."""
     op, kind = call.op, call.kind
-    otherwise = "parts" if op.name in PARTS and call.target is None else "leaf"
+    otherwise = "parts" if op.parts is not None and call.target is None else "leaf"
     if op.name in CASTS and op.family == "structural":
         return "cast"
     if kind == "affine":
@@ -451,19 +449,12 @@ def _compared(call: _Step, result: Any) -> Any:
 
 
 def _curve(call: _Step) -> Curve | None:
-    """Where the function of a call bends; None if this is not known."""
-    op = call.op
-    if op.name == "mul":
-        return Curve("convex")
-    if op.name in PARAMETRIC:
-        named = {name: value for name, value in call.kwargs.items() if name != "inplace"}
-        try:
-            return PARAMETRIC[op.name](*call.args, **named)
-        except TypeError:
-            return None
-    if op.name in CURVES:
-        return CURVES[op.name]
-    return Curve(op.curvature) if op.curvature and op.family != "reduction" else None
+    """How the call bends as a function of its one varying box."""
+    args, kwargs = call._with(lambda x: x._box)
+    try:
+        return call.op.bends(*args, **kwargs)
+    except TypeError:  # as above
+        return None
 
 
 # --- nodes ------------------------------------------------------------------------------------------------------------

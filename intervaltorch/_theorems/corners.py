@@ -29,7 +29,8 @@ def corner_lines(function: Callable[[Tensor], Tensor], corner: float, x: Box, y:
     l, u = x
     around = torch.tensor([corner - 1, corner, corner + 1], dtype=l.dtype, device=l.device)
     before, at, after = function(around).tolist()
-    left, right = at - before, after - at
+    # As tensors: torch.where of two Python numbers would round them to float32.
+    left, right = l.new_tensor(at - before), l.new_tensor(after - at)
     across = (l < corner) & (u > corner)
     at_l = at + torch.where(l < corner, left, right) * (l - corner)
     at_u = at + torch.where(u < corner, left, right) * (u - corner)
@@ -54,5 +55,5 @@ def corner_lines(function: Callable[[Tensor], Tensor], corner: float, x: Box, y:
         )
         return finished(lower, below.amin(0), upper, above.amax(0))
 
-    least, greatest = (torch.full_like(l, pick(left, right)).detach() for pick in (min, max))
+    least, greatest = (pick(left, right).expand_as(l) for pick in (torch.minimum, torch.maximum))
     return finished(*parts), Free(of_slopes, least, greatest)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from .. import _rounding as rounding
-from .._records.registry import Box, Op, add_op, spelled, spellings
+from .._records.registry import EVERYTHING, Box, Op, add_op, spelled, spellings
 from .._rounding import CORRECTLY_ROUNDED, EXACT, Budget
 from .boxes import both, check_domain, lower_of, map_boxes, ordered, unbounded, upper_of
 from .rectangles import unchanged
@@ -80,6 +80,7 @@ def monotone(
     note: str = "",
     complex: Any = None,
     torch_checks: bool = False,
+    **facts: Any,
 ) -> Rule:
     """Register a function that is monotone in each argument: `f(l, ...) <= f(x, ...) <= f(u, ...)`.
 
@@ -92,7 +93,7 @@ def monotone(
         function: computes the values; the first spelling found if left out.
         domain: closed interval the first argument must lie in.
         image: closed range of the function.
-        curvature: `"convex"` or `"concave"` on the domain, or None.
+        curvature: `"convex"` or `"concave"` on the domain, or left of the first inflection point; or None.
         budget: rounding error of computed values; `EXACT` if values have none.
         also: further spellings.
         functional: whether `torch.nn.functional` has the function under the same name.
@@ -100,6 +101,7 @@ def monotone(
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
         torch_checks: see `Op.torch_checks`.
+        **facts: what relaxations read: `inflections`, `kinks`, `affine_in`, `parts`; see `Op`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
@@ -137,7 +139,7 @@ def monotone(
     _enter(
         names, also, functional, enclose, None, formula=formula, family="monotone" if len(signs) > 1 else
         ("decreasing" if signs == (-1,) else "increasing"), domain=domain, image=image, curvature=curvature,
-        budget=budget, proven=budget is not None, note=note, complex=complex, torch_checks=torch_checks,
+        budget=budget, proven=budget is not None, note=note, complex=complex, torch_checks=torch_checks, **facts,
     )  # fmt: skip
     return enclose
 
@@ -183,6 +185,7 @@ def piecewise_monotone(
     note: str = "",
     complex: Any = None,
     torch_checks: bool = False,
+    **facts: Any,
 ) -> Rule:
     """Register a unary function that changes direction at finitely many points.
 
@@ -197,7 +200,7 @@ def piecewise_monotone(
         function: computes the values; the first spelling found if left out.
         domain: closed interval the argument must lie in.
         image: closed range of the function.
-        curvature: `"convex"` or `"concave"` on the domain, or None.
+        curvature: `"convex"` or `"concave"` on the domain, or left of the first inflection point; or None.
         budget: rounding error of computed values; `EXACT` if values have none.
         also: further spellings.
         functional: whether `torch.nn.functional` has the function under the same name.
@@ -205,20 +208,22 @@ def piecewise_monotone(
         note: a remark for the table of ops.
         complex: how the rule extends to complex boxes; see `Op.complex`.
         torch_checks: see `Op.torch_checks`.
+        **facts: what relaxations read: `inflections`, `kinks`, `affine_in`, `parts`; see `Op`.
     """
     name = names[0] if isinstance(names[0], str) else names[0].__name__
     evaluate = function or spellings(*[n for n in names if isinstance(n, str)], functional=functional)[0]
+    bends = None if facts.get("inflections") else curvature
 
     def enclose(input: Box, **kwargs: Any) -> Box:
         if domain != (-inf, inf):
             input = check_domain(name, input, domain)
-        return spanned(input, lambda x: evaluate(x, **kwargs), critical, limits, curvature, name, budget, image)
+        return spanned(input, lambda x: evaluate(x, **kwargs), critical, limits, bends, name, budget, image)
 
     enclose.__name__ = name
     _enter(
         names, also, functional, enclose, None, formula=formula, family="piecewise monotone", domain=domain,
         image=image, curvature=curvature, critical=critical, budget=budget, proven=budget is not None, note=note,
-        complex=complex, torch_checks=torch_checks,
+        complex=complex, torch_checks=torch_checks, **facts,
     )  # fmt: skip
     return enclose
 
@@ -264,7 +269,7 @@ def _with_limits(value: Tensor, x: Tensor, limits: tuple[float, float]) -> Tenso
 
 def periodic(
     *names: Any, formula: str, peak: float, image: tuple[float, float], budget: Budget | None = None,
-    function: Any = None, note: str = "",
+    function: Any = None, note: str = "", **facts: Any,
 ) -> Rule:  # fmt: skip
     """Register a sine-like function of period 2π: largest at `peak` + 2πk, smallest half a period later.
 
@@ -288,6 +293,7 @@ def periodic(
     _enter(
         names, (), True, enclose, None, formula=formula, family="periodic", image=image,
         critical=(peak - math.pi, peak, peak + math.pi), budget=budget, proven=budget is not None, note=note,
+        period=2 * math.pi, **facts,
     )  # fmt: skip
     return enclose
 
@@ -306,7 +312,7 @@ def _contains_period(l: Tensor, u: Tensor, point: float, period: float = 2 * mat
 
 def structural(
     *names: Any, functional: bool = True, note: str = "", by: Rule = both, complex: Any = unchanged,
-    family: str = "structural",
+    family: str = "structural", affine_in: Any = EVERYTHING,
 ) -> None:  # fmt: skip
     """Register functions that only move, copy or select entries. They are applied to both bounds, exactly.
 
@@ -320,7 +326,9 @@ def structural(
         note: a remark for the table of ops.
         by: applies a callable to boxes: `both`, unless the function changes values too.
         complex: how the rule extends to complex boxes. A function that moves entries moves their two parts alike.
-        family: `"structural"`, or `"metadata"` for functions that read no entries, with a `by` that asks one bound.
+        family: `"structural"`; `"identity"` for functions that return what they get; `"metadata"` for functions that
+            read no entries, with a `by` that asks one bound.
+        affine_in: see `Op.affine_in`.
     """
     for name in names:
         functions = spellings(name, functional=functional) if isinstance(name, str) else [name]
@@ -338,5 +346,6 @@ def structural(
             note=note,
             complex=complex,
             each_bound=by is both,
+            affine_in=affine_in,
         )
         add_op(op, functions, enclose_by=lambda function: functools.partial(by, function))

@@ -10,7 +10,6 @@ middle of the cell. So intercepts are computed from values and derivatives at th
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from collections.abc import Callable
@@ -19,38 +18,17 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .._records.curves import Curve
 from .._records.registry import Box
 from .._rounding import untracked
 from .offsets import Offsets, bracketed
 
-__all__ = ["Curve", "Free", "Lines", "constant_lines", "lines", "valued"]
+__all__ = ["Free", "Lines", "constant_lines", "lines", "valued"]
 
 inf = math.inf
 Function = Callable[[Tensor], Tensor]
 _CELLS = 9
 """Into how many cells a piece is cut: an odd number, so that the centre of one piece is the middle of a cell."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """Where a function of one argument bends.
-
-    Attributes:
-        curvature: `"convex"` or `"concave"`: the curvature left of the first inflection point.
-        inflections: where the curvature changes its sign, in increasing order; a kink that separates two pieces of the
-            same curvature is named twice.
-        period: the period of a periodic function, whose inflection points are those of one period.
-        kinks: where the slope of a piecewise linear function changes; such a function needs no inflection points.
-        slack: how far the function may lie from one that bends as stated, on a box that holds `jump`.
-        jump: where the function leaves that one; None if that may be anywhere.
-    """
-
-    curvature: str
-    inflections: tuple[float, ...] = ()
-    period: float | None = None
-    kinks: tuple[float, ...] | None = None
-    slack: float = 0.0
-    jump: float | None = None
 
 
 class Lines(NamedTuple):

@@ -7,20 +7,24 @@ import torch
 
 from intervaltorch import supported_ops
 from intervaltorch._records.registry import Box
-from intervaltorch._relax.facts import CURVES
 from intervaltorch._rounding import UNPROVEN, slack
 from intervaltorch._theorems.corners import corner_lines
-from intervaltorch._theorems.lines import Curve, lines
+from intervaltorch._theorems.lines import lines
 
 inf = float("inf")
 OPS = {op.name: op for op in supported_ops()}
-NAMES = sorted(
-    {name for name, op in OPS.items() if op.curvature and op.family != "reduction"} | (set(CURVES) & set(OPS))
-)
 
 
 def curve_of(name):
-    return CURVES.get(name) or Curve(OPS[name].curvature)
+    """How a function of one argument bends, None for others."""
+    x = torch.tensor([0.5])
+    try:
+        return OPS[name].bends(Box(x, x))
+    except TypeError:
+        return None
+
+
+NAMES = sorted(name for name in OPS if curve_of(name) is not None)
 
 
 def boxes(op, curve):
@@ -104,7 +108,7 @@ def test_lines_are_no_looser_than_constants_at_the_centre(name):
 def test_relu(ends, expected):
     """The triangle of Ehlers (2017), with the lower slope of CROWN: 1 if u > -l, else 0."""
     x = Box(*(torch.tensor([end]) for end in ends))
-    found, _ = lines(torch.relu, CURVES["relu"], x, Box(x.lower.relu(), x.upper.relu()))
+    found, _ = lines(torch.relu, curve_of("relu"), x, Box(x.lower.relu(), x.upper.relu()))
     assert torch.cat(found).tolist() == pytest.approx(expected)
 
 
@@ -116,7 +120,7 @@ def test_infinite_and_empty_boxes():
         assert torch.equal(found.lower_offset, y.lower) and torch.equal(found.upper_offset, y.upper)
         assert not bool(found.lower_slope.any()) and not bool(found.upper_slope.any())
     nothing = Box(torch.zeros(0, 3), torch.zeros(0, 3))
-    assert lines(torch.tanh, CURVES["tanh"], nothing, nothing)[0].lower_slope.shape == (0, 3)
+    assert lines(torch.tanh, curve_of("tanh"), nothing, nothing)[0].lower_slope.shape == (0, 3)
 
 
 def test_the_gradient_of_lines_is_right():
@@ -124,7 +128,7 @@ def test_the_gradient_of_lines_is_right():
 
     def below(l, u):
         x = Box(l, u)
-        found, _ = lines(torch.tanh, CURVES["tanh"], x, Box(l.tanh(), u.tanh()))
+        found, _ = lines(torch.tanh, curve_of("tanh"), x, Box(l.tanh(), u.tanh()))
         return found.lower_slope * 0.1 + found.lower_offset, found.upper_slope * 0.1 + found.upper_offset
 
     ends = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in ([-1.0, 0.05, -2.0], [0.9, 2.0, 0.2])]

@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from flint import arb, ctx
+from intervaltorch._relax.facts import CURVES
 from torch import nn
 
 from intervaltorch import IntervalTensor, bound, rounding, supported_ops
 from intervaltorch._records.registry import Box
-from intervaltorch._relax.facts import CURVES
 from intervaltorch._relax.follow import Run, following, node_of
 from intervaltorch._relax.nodes import Totals
 from intervaltorch._relax.tensor import RelaxedTensor

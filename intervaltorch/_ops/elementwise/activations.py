@@ -15,13 +15,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ... import _rounding as rounding
+from ..._records.curves import Curve
 from ..._records.registry import Box
 from ..._rounding import EXACT, Budget
 from ..._theorems.boxes import as_box
 from ..._theorems.families import increasing, piecewise_monotone, rule, spanned
 from ..._theorems.operands import Operand, operand, widened
 from ...errors import UnsupportedOpError
-from .arithmetic import clamp, div, mul
+from . import programs
+from .arithmetic import clamp, clipped, div, mul
 from .elementary import expm1, sigmoid
 
 _RECORD: dict[str, Any] = {"family": "activation", "functional": True, "proven": True}
@@ -44,15 +46,21 @@ def _halves(x: Box) -> tuple[Box, Box]:
 
 
 _ZERO = Box(0.0, 0.0)  # type: ignore[arg-type]
+_KINK_AT_0 = Curve(kinks=(0.0,))
 
 # --- piecewise linear ---------------------------------------------------------------------------------------
 
-relu = increasing("relu", formula=r"\max(x, 0)", image=(0.0, inf), curvature="convex", budget=EXACT)
-increasing("relu6", formula=r"\min(\max(x, 0), 6)", image=(0.0, 6.0), budget=EXACT)
-increasing("hardsigmoid", formula=r"\min(\max(x + 3, 0), 6) / 6", image=(0.0, 1.0), budget=Budget(2, cuda=2))
+relu = increasing("relu", formula=r"\max(x, 0)", image=(0.0, inf), curvature="convex", budget=EXACT, kinks=(0.0,))
+increasing("relu6", formula=r"\min(\max(x, 0), 6)", image=(0.0, 6.0), budget=EXACT, kinks=(0.0, 6.0))
+increasing(
+    "hardsigmoid", formula=r"\min(\max(x + 3, 0), 6) / 6", image=(0.0, 1.0), budget=Budget(2, cuda=2), kinks=(-3.0, 3.0)
+)
 
 
-@rule("hardtanh", formula=r"\min(\max(x, a), b)", image=(-1.0, 1.0), budget=EXACT, **_RECORD)
+@rule(
+    "hardtanh", formula=r"\min(\max(x, a), b)", image=(-1.0, 1.0), budget=EXACT,
+    curve=lambda input, min_val, max_val: clipped(input, min_val, max_val), **_RECORD,
+)  # fmt: skip
 def hardtanh(input: Box, min_val: float = -1.0, max_val: float = 1.0) -> Box:
     """Increasing."""
     if min_val > max_val:
@@ -60,7 +68,7 @@ def hardtanh(input: Box, min_val: float = -1.0, max_val: float = 1.0) -> Box:
     return clamp(input, min_val, max_val)
 
 
-@rule("leaky_relu", formula=r"\max(x, 0) + a \min(x, 0)", **_RECORD)
+@rule("leaky_relu", formula=r"\max(x, 0) + a \min(x, 0)", curve=lambda **_: _KINK_AT_0, **_RECORD)
 def leaky_relu(input: Box, negative_slope: Any = 0.01) -> Box:
     """Increasing; with a negative slope it falls up to 0 and rises after it."""
     if negative_slope >= 0 and not rounding.outward():
@@ -68,7 +76,10 @@ def leaky_relu(input: Box, negative_slope: Any = 0.01) -> Box:
     return _two_slopes(input, negative_slope)
 
 
-@rule("prelu", formula=r"\max(x, 0) + a \min(x, 0)", torch_checks=True, **_RECORD)
+@rule(
+    "prelu", formula=r"\max(x, 0) + a \min(x, 0)", torch_checks=True, affine_in=({"weight"},), parts=programs.prelu,
+    **_RECORD,
+)  # fmt: skip
 def prelu(input: Operand, weight: Operand) -> Box:
     """The hull. Slopes may have any sign and may be intervals: one for each channel, or one for all."""
     x, slope = as_box(input), as_box(weight)
@@ -80,7 +91,10 @@ def prelu(input: Operand, weight: Operand) -> Box:
     return _two_slopes(x, slope)
 
 
-@rule("rrelu", formula=r"\max(x, 0) + a \min(x, 0)", **_RECORD)
+@rule(
+    "rrelu", formula=r"\max(x, 0) + a \min(x, 0)", curve=lambda training, **_: None if training else _KINK_AT_0,
+    **_RECORD,
+)  # fmt: skip
 def rrelu(input: Box, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False, generator: Any = None) -> Box:
     """In evaluation mode a leaky ReLU with the mean slope.
 
@@ -103,7 +117,10 @@ def _two_slopes(x: Box, slope: Operand) -> Box:
     return joined(x, _ZERO, mul(negative, slope), positive)
 
 
-@rule("threshold", formula=r"x\ (x > t),\ v\ (x \le t)", budget=EXACT, **_RECORD)
+@rule(
+    "threshold", formula=r"x\ (x > t),\ v\ (x \le t)", budget=EXACT,
+    curve=lambda threshold, value, **_: Curve(kinks=(threshold,)) if threshold == value else None, **_RECORD,
+)  # fmt: skip
 def threshold(input: Box, threshold: float, value: float) -> Box:
     """The hull of the part of the box above the threshold and, if the box reaches down to there, of the value."""
     t, v = operand(threshold, input), operand(value, input)
@@ -118,7 +135,10 @@ def hardshrink(input: Box, lambd: float = 0.5) -> Box:
     return _shrunk(F.hardshrink, input, lambd, EXACT)
 
 
-@rule("softshrink", formula=r"\operatorname{sgn}(x) \max(|x| - \lambda, 0)", budget=Budget(0.5, cuda=0.5), **_RECORD)
+@rule(
+    "softshrink", formula=r"\operatorname{sgn}(x) \max(|x| - \lambda, 0)", budget=Budget(0.5, cuda=0.5),
+    curve=lambda lambd, **_: Curve(kinks=(-lambd, lambd)) if lambd > 0 else None, **_RECORD,
+)  # fmt: skip
 def softshrink(input: Box, lambd: float = 0.5) -> Box:
     """Increasing."""
     return _shrunk(F.softshrink, input, lambd, rounding.CORRECTLY_ROUNDED)
@@ -145,7 +165,14 @@ def _scaled_budget(factor: float) -> Budget:
     return dataclasses.replace(ELU, absolute=max(1.0, factor))
 
 
-@rule("elu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)", budget=ELU, **_RECORD)
+def _elu(alpha: Any, scale: Any, input_scale: Any, **_: Any) -> Curve | None:
+    """Convex, but for a concave kink at 0 where the slope on its left is greater."""
+    if alpha <= 0 or scale <= 0 or input_scale <= 0:
+        return None
+    return Curve("convex") if alpha * input_scale <= 1 else Curve("convex", (0.0,))
+
+
+@rule("elu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0)} - 1)", budget=ELU, curve=_elu, **_RECORD)
 def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) -> Box:
     """Increasing if no parameter is negative; else the hull of the parts below and above 0."""
     if alpha >= 0 and scale >= 0 and input_scale >= 0:
@@ -156,7 +183,10 @@ def elu(input: Box, alpha: Any = 1.0, scale: Any = 1.0, input_scale: Any = 1.0) 
     return joined(input, _ZERO, left, mul(positive, scale))
 
 
-@rule("celu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0) / \alpha} - 1)", budget=ELU, **_RECORD)
+@rule(
+    "celu", formula=r"\max(x, 0) + \alpha (e^{\min(x, 0) / \alpha} - 1)", budget=ELU,
+    curve=lambda alpha, **_: Curve("convex") if alpha > 0 else None, **_RECORD,
+)  # fmt: skip
 def celu(input: Box, alpha: Any = 1.0) -> Box:
     """Increasing, for either sign of alpha."""
     if alpha > 0:
@@ -168,8 +198,9 @@ def celu(input: Box, alpha: Any = 1.0) -> Box:
 
 
 increasing(
-    "selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4, cuda=5)
-)
+    "selu", formula=r"s (\max(x, 0) + \alpha (e^{\min(x, 0)} - 1))", image=(-1.7580994, inf), budget=Budget(4, cuda=5),
+    curvature="convex", inflections=(0.0,),
+)  # fmt: skip
 
 # --- one turning point --------------------------------------------------------------------------------------
 
@@ -179,15 +210,27 @@ SILU_TURN, SILU_LEAST = -1.27846454276107379510935873902, -0.2784645427610737951
 MISH_TURN, MISH_LEAST = -1.19243121451549521213758834074, -0.308843413017250407256628760229
 HARDSWISH_TURN = -1.5
 
+# Inflection points, as the zeros of the second derivatives.
+GELU_BENDS, TANH_GELU_BENDS = math.sqrt(2), 1.4185040087908283555
+SILU_BENDS = 2.3993572805154676678
+MISH_BENDS = (-2.25637639636079312, 1.4905711794854284593)
+
 
 def _below(least: float) -> tuple[float, float]:
     """The image of a function with this least value, which float64 may have rounded up."""
     return math.nextafter(least, -inf), inf
 
 
+def _gelu(approximate: str, **_: Any) -> Curve:
+    """How it or its approximation by tanh bends."""
+    point = GELU_BENDS if approximate == "none" else TANH_GELU_BENDS
+    return Curve("concave", (-point, point))
+
+
 @rule(
     "gelu", formula=r"x \Phi(x)", family="piecewise monotone", functional=True, critical=(GELU_TURN,),
     image=_below(GELU_LEAST), budget=Budget(3, input=5, cuda=3), proven=True,
+    curvature="concave", inflections=(-GELU_BENDS, GELU_BENDS), curve=_gelu,
 )  # fmt: skip
 def gelu(input: Box, approximate: str = "none") -> Box:
     """Falls up to its turning point and rises after it; so does its approximation by tanh.
@@ -216,14 +259,17 @@ def _hardswish(x: Tensor) -> Tensor:
 piecewise_monotone(
     "silu", formula=r"x / (1 + e^{-x})", critical=(SILU_TURN,), image=_below(SILU_LEAST), limits=(0.0, inf),
     budget=Budget(4, absolute=1024, cuda=7),
+    curvature="concave", inflections=(-SILU_BENDS, SILU_BENDS),
 )  # fmt: skip
 piecewise_monotone(
     "mish", formula=r"x \tanh(\log(1 + e^x))", critical=(MISH_TURN,), image=_below(MISH_LEAST),
     limits=(0.0, inf), budget=Budget(4, absolute=1024, cuda=12),
+    curvature="concave", inflections=MISH_BENDS,
 )  # fmt: skip
 piecewise_monotone(
     "hardswish", formula=r"x \min(\max(x + 3, 0), 6) / 6", critical=(HARDSWISH_TURN,), image=(-0.375, inf),
     function=_hardswish, limits=(0.0, inf), budget=Budget(4, cuda=4),
+    curvature="concave", inflections=(-3.0, 3.0),
 )  # fmt: skip
 
 # --- smooth and increasing ----------------------------------------------------------------------------------
@@ -239,11 +285,24 @@ increasing(
     "logsigmoid", "log_sigmoid", formula=r"-\log(1 + e^{-x})", image=(-inf, 0.0), curvature="concave",
     budget=Budget(3, cuda=7),
 )  # fmt: skip
-increasing("softsign", formula=r"x / (1 + |x|)", function=_softsign, image=(-1.0, 1.0), budget=Budget(3, cuda=3))
-increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=2))
+increasing(
+    "softsign", formula=r"x / (1 + |x|)", function=_softsign, image=(-1.0, 1.0), budget=Budget(3, cuda=3),
+    curvature="convex", inflections=(0.0,),
+)  # fmt: skip
+increasing("tanhshrink", formula=r"x - \tanh x", budget=Budget(2, input=2), curvature="concave", inflections=(0.0,))
 
 
-@rule("softplus", formula=r"\log(1 + e^{\beta x}) / \beta\ (\beta x \le t),\ x", budget=Budget(3, cuda=7), **_RECORD)
+def _softplus(beta: float, threshold: float, **_: Any) -> Curve | None:
+    """Convex, but for a fall at the threshold by log(1 + exp(-threshold)) / beta."""
+    if beta <= 0 or threshold <= 0:
+        return None
+    return Curve("convex", slack=math.log1p(math.exp(-threshold)) / beta, jump=threshold / beta)
+
+
+@rule(
+    "softplus", formula=r"\log(1 + e^{\beta x}) / \beta\ (\beta x \le t),\ x", budget=Budget(3, cuda=7),
+    curve=_softplus, **_RECORD,
+)  # fmt: skip
 def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
     """Increasing on either side of its threshold t, where it falls from log(1 + e^t) / β to t / β.
 
@@ -270,7 +329,7 @@ def softplus(input: Box, beta: float = 1, threshold: float = 20) -> Box:
 # --- gates --------------------------------------------------------------------------------------------------
 
 
-@rule("glu", formula=r"a \operatorname{sigmoid}(b)", sharp=True, **_RECORD)
+@rule("glu", formula=r"a \operatorname{sigmoid}(b)", sharp=True, parts=programs.glu, **_RECORD)
 def glu(input: Box, dim: int = -1) -> Box:
     """The product of one half of the entries with the sigmoid of the other half."""
     if input.lower.shape[dim] % 2:

@@ -11,12 +11,14 @@ from torch import Tensor
 
 from ... import _rounding as rounding
 from ..._compat import anywhere, readable
-from ..._records.registry import Box
+from ..._records.curves import Curve
+from ..._records.registry import EVERYTHING, Box
 from ..._rounding import CORRECTLY_ROUNDED, EXACT, untracked
 from ..._theorems.boxes import as_box, sides_of_zero, unbounded
 from ..._theorems.families import decreasing, increasing, piecewise_monotone, rule
 from ..._theorems.operands import SUM, Operand, as_tensors, corners, operand, operands, widened, with_open_ends
 from ..._theorems.rectangles import additive, bilinear, componentwise, modulus, quotient, unchanged
+from . import programs
 
 # --- sums ---------------------------------------------------------------------------------------------------
 
@@ -24,6 +26,7 @@ from ..._theorems.rectangles import additive, bilinear, componentwise, modulus, 
 @rule(
     "add", "__add__", "__iadd__", "__radd__", formula=r"x + \alpha y", family="arithmetic", proven=True,
     complex=additive,
+    affine_in=({"input", "other"},),
 )  # fmt: skip
 def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Increasing in both arguments."""
@@ -36,6 +39,7 @@ def add(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
 @rule(
     "sub", "subtract", "__sub__", "__isub__", formula=r"x - \alpha y", family="arithmetic", proven=True,
     complex=additive,
+    affine_in=({"input", "other"},),
 )  # fmt: skip
 def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Increasing in the first argument, decreasing in the second; `x - x` is not recognised as zero."""
@@ -48,6 +52,7 @@ def sub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
 @rule(
     "rsub", torch.Tensor.__rsub__, formula=r"y - \alpha x", family="arithmetic", proven=True,
     complex=lambda _: lambda input, other, **alpha: additive(sub)(other, input, **alpha),
+    affine_in=({"input", "other"},),
 )  # fmt: skip
 def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
     """Subtraction with its arguments exchanged."""
@@ -55,16 +60,23 @@ def rsub(input: Operand, other: Operand, *, alpha: Any = 1) -> Box:
 
 
 decreasing(
-    "neg", "negative", torch.Tensor.__neg__, formula=r"-x", curvature="convex", budget=EXACT, complex=componentwise
+    "neg", "negative", torch.Tensor.__neg__, formula=r"-x", budget=EXACT, complex=componentwise, affine_in=EVERYTHING
 )
-increasing("positive", formula=r"x", budget=EXACT, complex=unchanged)
+increasing("positive", formula=r"x", budget=EXACT, complex=unchanged, affine_in=EVERYTHING)
 
 # --- products -----------------------------------------------------------------------------------------------
+
+
+def _of_itself(input: Any, other: Any) -> Curve | None:
+    """The square of a box."""
+    return Curve("convex") if input is other else None
 
 
 @rule(
     "mul", "multiply", "__mul__", "__imul__", "__rmul__", formula=r"x y", family="arithmetic", proven=True,
     complex=bilinear,
+    affine_in=({"input"}, {"other"}), curve=_of_itself,
+    products=True,
 )  # fmt: skip
 def mul(input: Operand, other: Operand) -> Box:
     """The hull of the four corner products (Moore et al. 2009, eq. 2.19); the square if both arguments are one object.
@@ -117,17 +129,24 @@ square = piecewise_monotone(
 absolute = piecewise_monotone(
     "abs", "absolute", torch.Tensor.__abs__, formula=r"|x|", critical=(0.0,), image=(0.0, inf),
     curvature="convex", budget=EXACT, complex=modulus,
+    kinks=(0.0,),
 )  # fmt: skip
 
 
-@rule("addcmul", formula=r"x + v a b", family="arithmetic", proven=True)
+@rule(
+    "addcmul", formula=r"x + v a b", family="arithmetic", proven=True,
+    affine_in=({"input", "tensor1"}, {"input", "tensor2"}), products=True,
+)  # fmt: skip
 def addcmul(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 1) -> Box:
     """A sum with a product; the hull unless an argument occurs twice."""
     product = mul(tensor1, tensor2)
     return add(input, mul(product, value) if value != 1 else product)
 
 
-@rule("addcdiv", formula=r"x + v a / b", family="arithmetic", proven=True)
+@rule(
+    "addcdiv", formula=r"x + v a / b", family="arithmetic", proven=True, affine_in=({"input", "tensor1"},),
+    parts=programs.addcdiv,
+)  # fmt: skip
 def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 1) -> Box:
     """A sum with a quotient; the hull unless an argument occurs twice."""
     quotient = div(tensor1, tensor2)
@@ -137,9 +156,15 @@ def addcdiv(input: Operand, tensor1: Operand, tensor2: Operand, *, value: Any = 
 # --- quotients ----------------------------------------------------------------------------------------------
 
 
+def _exact_quotient(rounding_mode: str | None, **_: Any) -> tuple[set[str], ...]:
+    """Rounded to an integer, a quotient is not affine in the dividend."""
+    return () if rounding_mode else ({"input"},)
+
+
 @rule(
     "div", "divide", "true_divide", "__div__", "__truediv__", "__idiv__", "__itruediv__", formula=r"x / y",
     family="arithmetic", proven=True, complex=quotient,
+    affine_in=_exact_quotient, parts=programs.div,
 )  # fmt: skip
 def div(input: Operand, other: Operand, *, rounding_mode: str | None = None) -> Box:
     """The hull of the four corner quotients; unbounded where the divisor contains 0.
@@ -236,6 +261,7 @@ def floor_divide(input: Operand, other: Operand) -> Box:
 @rule(
     torch.Tensor.__rdiv__, formula=r"y / x", family="arithmetic", proven=True,
     complex=lambda _: lambda input, other: quotient(div)(other, input),
+    affine_in=({"other"},), parts=programs.rdiv,
 )  # fmt: skip
 def rdiv(input: Operand, other: Operand) -> Box:
     """Division with its arguments exchanged."""
@@ -251,6 +277,7 @@ def rfloordiv(input: Operand, other: Operand) -> Box:
 @rule(
     "reciprocal", formula=r"1 / x", family="arithmetic", proven=True,
     complex=lambda _: lambda input: quotient(div)(1.0, input),
+    curve=lambda input: Curve("concave", (0.0,)),
 )  # fmt: skip
 def reciprocal(input: Box) -> Box:
     """Decreasing on either side of 0; see `div`."""
@@ -259,13 +286,24 @@ def reciprocal(input: Box) -> Box:
 
 # --- order --------------------------------------------------------------------------------------------------
 
-increasing("maximum", formula=r"\max(x, y)", budget=EXACT)
-increasing("minimum", formula=r"\min(x, y)", budget=EXACT)
-increasing("fmax", formula=r"\max(x, y)", budget=EXACT)
-increasing("fmin", formula=r"\min(x, y)", budget=EXACT)
+increasing("maximum", formula=r"\max(x, y)", budget=EXACT, parts=programs.maximum)
+increasing("minimum", formula=r"\min(x, y)", budget=EXACT, parts=programs.minimum)
+increasing("fmax", formula=r"\max(x, y)", budget=EXACT, parts=programs.maximum)
+increasing("fmin", formula=r"\min(x, y)", budget=EXACT, parts=programs.minimum)
 
 
-@rule("clamp", "clip", formula=r"\min(\max(x, a), b)", family="arithmetic", budget=EXACT, proven=True)
+def clipped(input: Any, min: Any = None, max: Any = None) -> Curve | None:
+    """How a clamp by numbers bends: at each of them."""
+    bounds = [bound for bound in (min, max) if bound is not None]
+    if not isinstance(input, Box) or not all(type(bound) in (int, float) for bound in bounds):
+        return None
+    return Curve(kinks=tuple(bounds)) if bounds and bounds == sorted(set(bounds)) else None
+
+
+@rule(
+    "clamp", "clip", formula=r"\min(\max(x, a), b)", family="arithmetic", budget=EXACT, proven=True, curve=clipped,
+    parts=programs.clamp,
+)  # fmt: skip
 def clamp(input: Operand, min: Operand | None = None, max: Operand | None = None) -> Box:
     """Increasing in all three arguments. Each may be a box."""
     x = as_box(input)
@@ -278,13 +316,13 @@ def clamp(input: Operand, min: Operand | None = None, max: Operand | None = None
     return x
 
 
-@rule("clamp_min", formula=r"\max(x, a)", family="arithmetic", budget=EXACT, proven=True)
+@rule("clamp_min", formula=r"\max(x, a)", family="arithmetic", budget=EXACT, proven=True, curve=clipped)
 def clamp_min(input: Operand, min: Operand) -> Box:
     """Increasing in both arguments."""
     return clamp(input, min=min)
 
 
-@rule("clamp_max", formula=r"\min(x, b)", family="arithmetic", budget=EXACT, proven=True)
+@rule("clamp_max", formula=r"\min(x, b)", family="arithmetic", budget=EXACT, proven=True, curve=clipped)
 def clamp_max(input: Operand, max: Operand) -> Box:
     """Increasing in both arguments."""
     return clamp(input, max=max)

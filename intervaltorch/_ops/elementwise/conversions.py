@@ -67,25 +67,7 @@ def _convert_complex(input: Box, before: torch.dtype, after: torch.dtype, result
     return join(sides[0], sides[1] if len(sides) == 2 else torch.zeros_like(sides[0].lower))
 
 
-for _name in (
-    "to",
-    "double",
-    "float",
-    "half",
-    "bfloat16",
-    "bool",
-    "int",
-    "long",
-    "short",
-    "type",
-    "type_as",
-    "cuda",
-    "cpu",
-    "xpu",
-    "ipu",
-    "mtia",
-    "cfloat",
-    "cdouble",
-):
+for _name in ("to", "double", "float", "half", "bfloat16", "type", "type_as", "cuda", "cpu", "xpu", "ipu", "mtia"):
     structural(_name, functional=False, by=convert)
-structural("_to_copy", functional=False, by=convert)
+structural("cfloat", "cdouble", "_to_copy", functional=False, by=convert)
+structural("bool", "int", "long", "short", functional=False, by=convert, affine_in=())

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..._records.registry import Box
+from ..._records.curves import Curve
+from ..._records.registry import EVERYTHING, Box
 from ..._rounding import Budget
 from ..._theorems.boxes import as_box, check_domain
 from ..._theorems.families import _contains_period, decreasing, increasing, periodic, piecewise_monotone, rule
@@ -50,11 +51,20 @@ rsqrt = decreasing(
 
 # --- trigonometric functions --------------------------------------------------------------------------------
 
-sin = periodic("sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
-cos = periodic("cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2, cuda=4))
+sin = periodic(
+    "sin", formula=r"\sin x", peak=pi / 2, image=(-1.0, 1.0), budget=Budget(2, cuda=4), curvature="convex",
+    inflections=(0.0, pi),
+)  # fmt: skip
+cos = periodic(
+    "cos", formula=r"\cos x", peak=0.0, image=(-1.0, 1.0), budget=Budget(2, cuda=4), curvature="concave",
+    inflections=(pi / 2, 3 * pi / 2),
+)  # fmt: skip
 
 
-@rule("tan", formula=r"\tan x", family="periodic with poles", budget=Budget(2, cuda=8), proven=True)
+@rule(
+    "tan", formula=r"\tan x", family="periodic with poles", budget=Budget(2, cuda=8), proven=True,
+    curve=lambda input: Curve("concave", (0.0, pi / 2), pi),
+)  # fmt: skip
 def tan(input: Box) -> Box:
     """Increasing between its poles at π/2 + kπ; unbounded where the box contains one."""
     pole = _contains_period(input.lower, input.upper, pi / 2, pi)
@@ -63,10 +73,17 @@ def tan(input: Box) -> Box:
 
 
 increasing(
-    "asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=8)
-)
-decreasing("acos", "arccos", formula=r"\arccos x", domain=(-1.0, 1.0), image=(0.0, PI), budget=Budget(2, cuda=6))
-increasing("atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=4))
+    "asin", "arcsin", formula=r"\arcsin x", domain=(-1.0, 1.0), image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=8),
+    curvature="concave", inflections=(0.0,),
+)  # fmt: skip
+decreasing(
+    "acos", "arccos", formula=r"\arccos x", domain=(-1.0, 1.0), image=(0.0, PI), budget=Budget(2, cuda=6),
+    curvature="convex", inflections=(0.0,),
+)  # fmt: skip
+increasing(
+    "atan", "arctan", formula=r"\arctan x", image=(-HALF_PI, HALF_PI), budget=Budget(2, cuda=4), curvature="convex",
+    inflections=(0.0,),
+)  # fmt: skip
 
 
 ANGLE = Budget(2, cuda=6)
@@ -104,8 +121,8 @@ def polar(abs: Any, angle: Any) -> Box:
     return join(mul(abs, cos(angle)), mul(abs, sin(angle)))
 
 
-increasing("deg2rad", formula=r"x \pi / 180", curvature="convex", budget=Budget(2, cuda=2))
-increasing("rad2deg", formula=r"180 x / \pi", curvature="convex", budget=Budget(2, cuda=2))
+increasing("deg2rad", formula=r"x \pi / 180", affine_in=EVERYTHING, budget=Budget(2, cuda=2))
+increasing("rad2deg", formula=r"180 x / \pi", affine_in=EVERYTHING, budget=Budget(2, cuda=2))
 
 # --- hyperbolic functions -----------------------------------------------------------------------------------
 
@@ -122,27 +139,46 @@ def _cosh(x: Tensor) -> Tensor:
     return torch.where(x.abs() > 30, root * 0.5 * root, torch.cosh(x.clamp(-30, 30)))
 
 
-increasing("sinh", formula=r"\sinh x", function=_sinh, budget=Budget(4, cuda=10))
+increasing(
+    "sinh", formula=r"\sinh x", function=_sinh, budget=Budget(4, cuda=10), curvature="concave", inflections=(0.0,)
+)
 piecewise_monotone(
     "cosh", formula=r"\cosh x", critical=(0.0,), function=_cosh, image=(1.0, inf), curvature="convex",
     budget=Budget(4, cuda=10),
 )  # fmt: skip
-tanh = increasing("tanh", formula=r"\tanh x", image=(-1.0, 1.0), budget=Budget(2, cuda=4))
-increasing("asinh", "arcsinh", formula=r"\operatorname{arsinh} x", budget=Budget(3, cuda=6))
+tanh = increasing(
+    "tanh", formula=r"\tanh x", image=(-1.0, 1.0), budget=Budget(2, cuda=4), curvature="convex", inflections=(0.0,)
+)
+increasing(
+    "asinh", "arcsinh", formula=r"\operatorname{arsinh} x", budget=Budget(3, cuda=6), curvature="convex",
+    inflections=(0.0,),
+)  # fmt: skip
 increasing(
     "acosh", "arccosh", formula=r"\operatorname{arcosh} x", domain=(1.0, inf), image=(0.0, inf),
     curvature="concave", budget=Budget(3, cuda=8),
 )  # fmt: skip
-increasing("atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0, 1.0), budget=Budget(3, cuda=6))
+increasing(
+    "atanh", "arctanh", formula=r"\operatorname{artanh} x", domain=(-1.0, 1.0), budget=Budget(3, cuda=6),
+    curvature="concave", inflections=(0.0,),
+)  # fmt: skip
 
 # --- the logistic function and its inverse ------------------------------------------------------------------
 
-sigmoid = increasing("sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0, 1.0), budget=Budget(3, cuda=6))
+sigmoid = increasing(
+    "sigmoid", "expit", formula=r"1 / (1 + e^{-x})", image=(0.0, 1.0), budget=Budget(3, cuda=6), curvature="convex",
+    inflections=(0.0,),
+)  # fmt: skip
+
+
+def _logit(eps: Any, **_: Any) -> Curve | None:
+    """How it bends; with an eps it is constant near both ends of its domain."""
+    return Curve("concave", (0.5,)) if eps is None or eps < 0 else None
 
 
 @rule(
     "logit", formula=r"\log(x / (1 - x))", family="increasing", domain=(0.0, 1.0), budget=Budget(3, input=4, cuda=4),
     proven=True,
+    curvature="concave", inflections=(0.5,), curve=_logit,
 )  # fmt: skip
 def logit(input: Box, eps: Any = None) -> Box:
     """Increasing.

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isfinite
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..._compat import anywhere, readable
+from ..._records.curves import Curve
 from ..._records.registry import Box
 from ..._rounding import CORRECTLY_ROUNDED, Budget
 from ..._theorems.boxes import as_box, check_domain, hull, ordered, sides_of_zero, unbounded
 from ..._theorems.families import rule
 from ..._theorems.operands import Operand, as_tensors, corners, operand, operands, widened
 from ..._theorems.sums import in_double
+from . import programs
 from .arithmetic import absolute, add, div, mul, reciprocal, square, sub
 from .elementary import exp, exp2, log, log1p, sqrt
 
@@ -25,7 +27,20 @@ POWER = Budget(relative=4, cuda=18)
 # --- powers -------------------------------------------------------------------------------------------------
 
 
-@rule("pow", "__pow__", "__ipow__", formula="x^p", family="power", budget=POWER, proven=True)
+def _bent_power(input: Any, exponent: Any) -> Curve | None:
+    """How a power with a number for exponent or for base bends."""
+    if type(input) in (int, float):
+        return Curve("convex") if input > 0 and isinstance(exponent, Box) else None
+    if type(exponent) not in (int, float) or not isinstance(input, Box) or not isfinite(exponent):
+        return None
+    if exponent % 1 != 0:
+        return Curve("concave") if 0 < exponent < 1 else Curve("convex")
+    if exponent == 1 or (exponent >= 0 and exponent % 2 == 0):
+        return Curve("convex")
+    return Curve("concave", (0.0,)) if exponent % 2 else Curve("convex", (0.0, 0.0))
+
+
+@rule("pow", "__pow__", "__ipow__", formula="x^p", family="power", budget=POWER, proven=True, curve=_bent_power)
 def power(input: Operand, exponent: Operand) -> Box:
     """The hull. For a fixed exponent the power is monotone in x or |x|; for an interval of exponents it is extreme at
     the corners.
@@ -88,19 +103,22 @@ def _pick(condition: Any, x: Tensor, y: Tensor) -> Tensor:
     return torch.where(condition, x, y) if isinstance(condition, Tensor) else (x if condition else y)
 
 
-@rule(torch.Tensor.__rpow__, formula="p^x", family="power", budget=POWER, proven=True)
+@rule(
+    torch.Tensor.__rpow__, formula="p^x", family="power", budget=POWER, proven=True,
+    curve=lambda input, other: _bent_power(other, input),
+)  # fmt: skip
 def rpow(input: Operand, other: Operand) -> Box:
     """A power with its arguments exchanged."""
     return power(other, input)
 
 
-@rule("float_power", formula="x^p", family="power", budget=POWER, proven=True)
+@rule("float_power", formula="x^p", family="power", budget=POWER, proven=True, curve=_bent_power)
 def float_power(input: Operand, exponent: Operand) -> Box:
     """A power in float64."""
     return power(*(in_double(x.double() if isinstance(x, Tensor) else x) for x in (input, exponent)))
 
 
-@rule("ldexp", formula="x 2^n", family="power", proven=True)
+@rule("ldexp", formula="x 2^n", family="power", proven=True, affine_in=({"input"},))
 def ldexp(input: Operand, other: Operand) -> Box:
     """A product with a power of two.
 
@@ -119,7 +137,10 @@ def ldexp(input: Operand, other: Operand) -> Box:
 HYPOT = Budget(2, cuda=6)
 
 
-@rule("hypot", formula=r"\sqrt{x^2 + y^2}", family="power", image=(0.0, inf), budget=HYPOT, proven=True)
+@rule(
+    "hypot", formula=r"\sqrt{x^2 + y^2}", family="power", image=(0.0, inf), budget=HYPOT, proven=True,
+    parts=programs.hypot,
+)  # fmt: skip
 def hypot(input: Operand, other: Operand) -> Box:
     """Increasing in |x| and |y|."""
     x, y = (absolute(box) for box in operands(input, other))
@@ -132,7 +153,10 @@ def _hypot(x: Tensor, y: Tensor) -> Tensor:
     return torch.hypot(torch.where(origin, 1.0, x), y).masked_fill(origin, 0.0)
 
 
-@rule("lerp", formula="(1 - w) x + w y", family="power", proven=True, torch_checks=True)
+@rule(
+    "lerp", formula="(1 - w) x + w y", family="power", proven=True, torch_checks=True,
+    affine_in=({"input", "end"}, {"weight"}), parts=programs.lerp,
+)  # fmt: skip
 def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
     """Affine in each argument, so the hull is that of the values at both ends of the weight."""
     like = as_box(input)
@@ -144,7 +168,7 @@ def lerp(input: Operand, end: Operand, weight: Operand) -> Box:
 # --- exponentials and logarithms of two arguments -----------------------------------------------------------
 
 
-@rule("logaddexp", formula=r"\log(e^x + e^y)", family="power", proven=True)
+@rule("logaddexp", formula=r"\log(e^x + e^y)", family="power", proven=True, parts=programs.logaddexp)
 def logaddexp(input: Operand, other: Operand) -> Box:
     """Increasing in both arguments. Computed as max(x, y) + log(1 + e^-|x-y|), which is accurate near 0 too."""
     return _by_ends(lambda x, y: add(_largest(x, y), log1p(exp(_minus_distance(x, y)))), input, other)

@@ -61,7 +61,10 @@ decreasing(
 )
 
 
-@rule("heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True, torch_checks=True)
+@rule(
+    "heaviside", formula="[x > 0] + v [x = 0]", family="step", budget=EXACT, proven=True, torch_checks=True,
+    affine_in=({"values"},),
+)  # fmt: skip
 def heaviside(input: Operand, values: Operand) -> Box:
     """The hull of those of 0, v and 1 that occur."""
     x, v = as_box(input), as_box(values)

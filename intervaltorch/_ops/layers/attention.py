@@ -32,12 +32,19 @@ from ...errors import DomainError, UnsupportedOpError
 from ..elementwise.arithmetic import add, mul
 from ..linear.products import matmul
 from ..reductions.reductions import logsumexp
+from . import programs
 from .softmax import softmax_box
+
+
+def _in_values(dropout_p: float, **_: Any) -> tuple[set[str], ...]:
+    """Affine in the values, which do not change their weights, unless weights are dropped at random."""
+    return () if dropout_p else ({"value"},)
 
 
 @rule(
     F.scaled_dot_product_attention, torch.ops.aten.scaled_dot_product_attention,
     formula=r"\mathrm{softmax}(Q K^\top / \sqrt d) V", family="attention", proven=True, sharp=False,
+    affine_in=_in_values, parts=programs.attention,
 )  # fmt: skip
 def scaled_dot_product_attention(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,
@@ -50,6 +57,7 @@ def scaled_dot_product_attention(
 @rule(
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu,
     formula=r"\mathrm{softmax}(Q K^\top / \sqrt d) V", family="attention", proven=True, sharp=False,
+    affine_in=_in_values,
 )  # fmt: skip
 def flash_attention(
     query: Any, key: Any, value: Any, dropout_p: float = 0.0, is_causal: bool = False, *, attn_mask: Any = None,
@@ -63,6 +71,7 @@ def flash_attention(
 @rule(
     torch.ops.aten._scaled_dot_product_attention_math,
     formula=r"\mathrm{softmax}(Q K^\top / \sqrt d) V", family="attention", proven=True, sharp=False,
+    affine_in=_in_values,
 )  # fmt: skip
 def attention_math(
     query: Any, key: Any, value: Any, attn_mask: Any = None, dropout_p: float = 0.0, is_causal: bool = False,

@@ -29,19 +29,24 @@ def _masked(function: Any, input: Box, p: float, train: bool) -> Box:
     return Box(torch.where(kept, scaled.lower, 0.0), torch.where(kept, scaled.upper, 0.0))
 
 
-@rule("dropout", formula=r"m x / (1 - p)", **_RECORD)
+def _switched_off(p: float, train: bool | None, **_: Any) -> tuple[set[str], ...]:
+    """Only the identity is affine: each call that drops draws a mask of its own."""
+    return () if train is not False and p else ({"input"},)
+
+
+@rule("dropout", formula=r"m x / (1 - p)", affine_in=_switched_off, **_RECORD)
 def dropout(input: Box, p: float = 0.5, train: bool = True) -> Box:
     """The hull for the mask that was drawn."""
     return _masked(torch.dropout, input, p, train)
 
 
-@rule("feature_dropout", formula=r"m x / (1 - p)", **_RECORD)
+@rule("feature_dropout", formula=r"m x / (1 - p)", affine_in=_switched_off, **_RECORD)
 def feature_dropout(input: Box, p: float = 0.5, train: bool = True) -> Box:
     """As `dropout`, with one draw for a whole channel."""
     return _masked(torch.feature_dropout, input, p, train)
 
 
-@rule("native_dropout", formula=r"m x / (1 - p)", **_RECORD)
+@rule("native_dropout", formula=r"m x / (1 - p)", affine_in=_switched_off, **_RECORD)
 def native_dropout(input: Box, p: float, train: bool | None) -> tuple[Box, torch.Tensor]:
     """The kernel of `dropout`, with its mask."""
     _, mask = torch.native_dropout(torch.ones_like(input.lower.detach()), p, train)
@@ -99,13 +104,13 @@ def _nearly(value: float, like: Box) -> Box:
     return Box(like.lower.new_tensor(low), like.lower.new_tensor(high))
 
 
-@rule("alpha_dropout", formula=r"a (m x - (1 - m) \alpha) + b", **_RECORD)
+@rule("alpha_dropout", formula=r"a (m x - (1 - m) \alpha) + b", affine_in=_switched_off, **_RECORD)
 def alpha_dropout(input: Box, p: float = 0.5, train: bool = False) -> Box:
     """The hull for the mask that was drawn."""
     return _alpha_masked(torch.alpha_dropout, input, p, train)
 
 
-@rule("feature_alpha_dropout", formula=r"a (m x - (1 - m) \alpha) + b", **_RECORD)
+@rule("feature_alpha_dropout", formula=r"a (m x - (1 - m) \alpha) + b", affine_in=_switched_off, **_RECORD)
 def feature_alpha_dropout(input: Box, p: float = 0.5, train: bool = False) -> Box:
     """As `alpha_dropout`, with one draw for a whole channel."""
     return _alpha_masked(torch.feature_alpha_dropout, input, p, train)

@@ -17,6 +17,7 @@ from ..elementwise.arithmetic import add, mul, sub
 from ..elementwise.elementary import rsqrt
 from ..reductions.moments import var
 from ..reductions.reductions import mean
+from . import programs
 from .standardising import check_eps, norm, reshaped, scaled
 
 _CENTRED: dict[str, Any] = {
@@ -24,11 +25,12 @@ _CENTRED: dict[str, Any] = {
     "proven": True,
     "sharp": False,
     "torch_checks": True,
+    "affine_in": ({"weight", "bias"},),
     "formula": r"w \frac{x - \bar x}{\sqrt{\mathrm{var} + \epsilon}} + b",
 }
 
 
-@rule("layer_norm", also=(F.layer_norm,), function=F.layer_norm, **_CENTRED)
+@rule("layer_norm", also=(F.layer_norm,), function=F.layer_norm, parts=programs.layer_norm, **_CENTRED)
 def layer_norm(
     input: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5,
     cudnn_enable: bool = True,
@@ -64,7 +66,7 @@ def _by_channel(parameter: Any, ndim: int) -> Any:
     return reshaped(parameter, -1, *[1] * (ndim - 2))
 
 
-@rule("group_norm", also=(F.group_norm,), function=F.group_norm, **_CENTRED)
+@rule("group_norm", also=(F.group_norm,), function=F.group_norm, parts=programs.group_norm, **_CENTRED)
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
 ) -> Box:  # fmt: skip
@@ -110,10 +112,18 @@ def _inference_norm(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps
     return scaled(sub(x, mean), scale if weight is None else scale * weight, bias)
 
 
-_BATCH: dict[str, Any] = {**_CENTRED, "formula": r"w \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b"}
+def _affine(running_mean: Any, training: bool = False, use_input_stats: bool = False, **_: Any) -> tuple[set[str], ...]:
+    """Affine in the input too, with statistics that are not its own."""
+    fixed = running_mean is not None and not training and not use_input_stats
+    return ({"input", "bias"}, {"weight", "bias"}) if fixed else ({"weight", "bias"},)
 
 
-@rule(F.batch_norm, **_BATCH)
+_BATCH: dict[str, Any] = {
+    **_CENTRED, "formula": r"w \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b", "affine_in": _affine,
+}  # fmt: skip
+
+
+@rule(F.batch_norm, parts=programs.batch_norm, **_BATCH)
 def functional_batch_norm(
     input: Any, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None, training: bool = False,
     momentum: float = 0.1, eps: float = 1e-5,
@@ -125,7 +135,7 @@ def functional_batch_norm(
     return batch_norm(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
-@rule("batch_norm", **_BATCH)
+@rule("batch_norm", parts=programs.batch_norm, **_BATCH)
 def batch_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, training: bool, momentum: float,
     eps: float, cudnn_enabled: bool = True,
@@ -160,7 +170,7 @@ def native_batch_norm_inference(
     return native_batch_norm(input, weight, bias, running_mean, running_var, False, momentum, eps)
 
 
-@rule(F.instance_norm, **_CENTRED)
+@rule(F.instance_norm, parts=programs.instance_norm, **{**_CENTRED, "affine_in": _affine})
 def functional_instance_norm(
     input: Any, running_mean: Any = None, running_var: Any = None, weight: Any = None, bias: Any = None,
     use_input_stats: bool = True, momentum: float = 0.1, eps: float = 1e-5,
@@ -176,7 +186,7 @@ def functional_instance_norm(
     return group_norm(input, shape[1], weight, bias, eps)
 
 
-@rule("instance_norm", **_CENTRED)
+@rule("instance_norm", parts=programs.instance_norm, **{**_CENTRED, "affine_in": _affine})
 def instance_norm(
     input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any, use_input_stats: bool, momentum: float,
     eps: float, cudnn_enabled: bool = True,

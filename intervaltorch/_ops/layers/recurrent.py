@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from ... import _rounding as rounding
-from ..._records.registry import Box
+from ..._records.registry import EVERYTHING, Box
 from ..._rounding import untracked
 from ..._theorems.boxes import as_box, both, lower_of, map_boxes, ordered, unbounded, upper_of
 from ..._theorems.families import rule
@@ -32,6 +32,7 @@ from ..elementwise.activations import relu
 from ..elementwise.arithmetic import add
 from ..elementwise.elementary import sigmoid, tanh
 from ..linear.affine import linear
+from . import programs
 from .dropout import dropout as drop
 
 State = list[Box]  # the hidden state, and the cell state of an LSTM
@@ -120,7 +121,8 @@ def _register_cell(name: str, step: Step) -> None:
         new = step(linear(input, w_ih, b_ih), state, w_hh, b_hh, None)
         return new[0] if len(new) == 1 else tuple(new)
 
-    rule(name, formula=_FORMULAS[name.removesuffix("_cell")], **_RECORD)(enclose)
+    kind = name.removesuffix("_cell")
+    rule(name, formula=_FORMULAS[kind], parts=programs.cell(programs.STEPS[kind]), **_RECORD)(enclose)
 
 
 # --- layers -----------------------------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ def _register_layer(name: str, step: Step) -> None:
         is_packed = "batch_sizes" in kwargs or (len(args) > 3 and isinstance(args[3], (tuple, list)))
         return (packed if is_packed else padded)(*args, **kwargs)
 
-    rule(name, formula=_FORMULAS[name], **_RECORD)(enclose)
+    rule(name, formula=_FORMULAS[name], parts=programs.layer(programs.STEPS[name]), **_RECORD)(enclose)
 
 
 _RECORD: dict[str, Any] = {"family": "recurrent", "proven": True, "sharp": False}
@@ -238,14 +240,16 @@ for _name, _step in zip(_FORMULAS, (_tanh_step, _relu_step, _lstm_step, _gru_ste
 # --- packed sequences -------------------------------------------------------------------------------------------------
 
 
-@rule("_pack_padded_sequence", formula="x", family="structural", budget=rounding.EXACT, proven=True)
+@rule(
+    "_pack_padded_sequence", formula="x", family="structural", affine_in=EVERYTHING, budget=rounding.EXACT, proven=True
+)
 def pack_padded_sequence(input: Box, lengths: Tensor, batch_first: bool) -> tuple[Box, Tensor]:
     """The entries before the end of each sequence, step by step."""
     (lower, sizes), (upper, _) = (torch.ops.aten._pack_padded_sequence(end, lengths, batch_first) for end in input)
     return Box(lower, upper), sizes
 
 
-@rule("_pad_packed_sequence", formula="x", family="structural", proven=True)
+@rule("_pad_packed_sequence", formula="x", family="structural", affine_in=EVERYTHING, proven=True)
 def pad_packed_sequence(
     data: Box, batch_sizes: Tensor, batch_first: bool, padding_value: Any, total_length: int
 ) -> tuple[Box, Tensor]:  # fmt: skip
@@ -258,7 +262,7 @@ def pad_packed_sequence(
     return Box(lower, upper), lengths
 
 
-@rule("pad_sequence", formula="x", family="structural", proven=True)
+@rule("pad_sequence", formula="x", family="structural", affine_in=EVERYTHING, proven=True)
 def pad_sequence(
     sequences: Any, batch_first: bool = False, padding_value: float = 0.0, padding_side: str = "right"
 ) -> Box:  # fmt: skip

@@ -22,11 +22,13 @@ from ..._theorems.families import rule
 from ..._theorems.sums import above, below, size_of_reduction, sum_budget, sum_of_others
 from ..elementwise.arithmetic import div
 from ..reductions.moments import norm_budget, vector_norm
+from . import programs
 from .standardising import TWO_OPERATIONS, check_eps, clipped, quotients, reshaped, root, root_above, root_below, scaled
 
 
 @rule("rms_norm", also=(F.rms_norm,), function=F.rms_norm, formula=r"w x / \sqrt{\overline{x^2} + \epsilon}",
-      family="normalization", proven=True, torch_checks=True)  # fmt: skip
+      family="normalization", proven=True, torch_checks=True, affine_in=({"weight"},),
+      parts=programs.rms_norm)  # fmt: skip
 def rms_norm(input: Any, normalized_shape: Any, weight: Any = None, eps: float | None = None) -> Box:
     """The hull, within ±√n before the weight."""
     x = as_box(input)
@@ -58,7 +60,9 @@ def _others_budget(n: int, dtype: torch.dtype) -> Budget:
     return rounding.ieee_budget(2 * known.relative + 2, absolute=2 * known.absolute)
 
 
-@rule(F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True)
+@rule(
+    F.normalize, formula=r"x / \max(\|x\|_p, \epsilon)", family="normalization", proven=True, parts=programs.normalize
+)
 def normalize(input: Box, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Any = None) -> Box:
     """The hull, within [-1, 1], for finite p > 0 and one dimension; otherwise a quotient of boxes."""
     check_eps(max(eps, 0.0), _holds_zero(input, dim) if eps <= 0 else None)

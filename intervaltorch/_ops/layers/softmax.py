@@ -25,6 +25,7 @@ from ..._theorems.boxes import ordered, share
 from ..._theorems.families import rule
 from ...errors import DomainError
 from ..reductions.reductions import floating
+from . import programs
 
 
 def _others(v: Tensor, dim: int) -> tuple[Tensor, Tensor]:
@@ -119,25 +120,27 @@ def _of_odds(function: Callable[[Tensor], Tensor], image: tuple[float, float], x
 
 
 @rule(
-    "softmax",
-    formula=r"e^{x_i} / \sum_j e^{x_j}",
-    family="softmax",
-    proven=True,
-    image=(0.0, 1.0),
-    function=torch.softmax,
-)
+    "softmax", formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0),
+    function=torch.softmax, parts=programs.softmax,
+)  # fmt: skip
 def softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
     """Increasing in its own entry, decreasing in the others: the hull."""
     return softmax_box(floating(input, dtype, "softmax"), dim)
 
 
-@rule(torch.ops.aten._softmax, formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0))
+@rule(
+    torch.ops.aten._softmax, formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0),
+    parts=programs.softmax,
+)  # fmt: skip
 def _softmax(self: Box, dim: int, half_to_float: bool) -> Box:
     """The kernel of `softmax`."""
     return softmax(self, dim, torch.float32 if half_to_float else None)
 
 
-@rule("_safe_softmax", formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0))
+@rule(
+    "_safe_softmax", formula=r"e^{x_i} / \sum_j e^{x_j}", family="softmax", proven=True, image=(0.0, 1.0),
+    parts=programs.softmax,
+)  # fmt: skip
 def safe_softmax(self: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
     """As `softmax`, but 0 in rows whose entries are all -inf."""
     return softmax_box(floating(self, dtype, "softmax"), dim, safe=True)
@@ -146,6 +149,7 @@ def safe_softmax(self: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
 @rule(
     "log_softmax", formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0),
     function=torch.log_softmax,
+    parts=programs.log_softmax,
 )  # fmt: skip
 def log_softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
     """Increasing in its own entry, decreasing in the others: the hull."""
@@ -153,8 +157,9 @@ def log_softmax(input: Any, dim: int, dtype: torch.dtype | None = None) -> Any:
 
 
 @rule(
-    torch.ops.aten._log_softmax, formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0)
-)
+    torch.ops.aten._log_softmax, formula=r"x_i - \log \sum_j e^{x_j}", family="softmax", proven=True, image=(-inf, 0.0),
+    parts=programs.log_softmax,
+)  # fmt: skip
 def _log_softmax(self: Box, dim: int, half_to_float: bool) -> Box:
     """The kernel of `log_softmax`."""
     return log_softmax(self, dim, torch.float32 if half_to_float else None)

@@ -28,7 +28,7 @@ _RECORD: dict[str, Any] = {
 _STFT = r"\sum_m x_{t h + m} w_m e^{-2 \pi i k m / n}"
 
 
-@rule(torch.stft, torch.Tensor.stft, formula=_STFT, **_RECORD)
+@rule(torch.stft, torch.Tensor.stft, formula=_STFT, affine_in=({"input"}, {"window"}), **_RECORD)
 def stft(
     input: Any, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
     center: bool = True, pad_mode: str = "reflect", normalized: bool = False, onesided: bool | None = None,
@@ -54,7 +54,7 @@ def stft(
     return result if return_complex is not False else Box(*map(torch.view_as_real, result))
 
 
-@rule(_compat.stft_kernel, formula=_STFT, **_RECORD)
+@rule(_compat.stft_kernel, formula=_STFT, affine_in=({"input"}, {"window"}), **_RECORD)
 def stft_kernel(
     input: Any, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
     *options: Any, **named: Any,
@@ -89,11 +89,9 @@ def _window(window: Any, length: int, n_fft: int, x: Box) -> Any:
 
 
 @rule(
-    torch.istft,
-    torch.Tensor.istft,
-    formula=r"\sum_t w_{m - t h} y_{t, m - t h} / \sum_t w_{m - t h}^2",
-    **_RECORD,
-)
+    torch.istft, torch.Tensor.istft, formula=r"\sum_t w_{m - t h} y_{t, m - t h} / \sum_t w_{m - t h}^2", **_RECORD,
+    affine_in=({"input"},),
+)  # fmt: skip
 def istft(
     input: Box, n_fft: int, hop_length: int | None = None, win_length: int | None = None, window: Any = None,
     center: bool = True, normalized: bool = False, onesided: bool | None = None, length: int | None = None,

@@ -41,7 +41,10 @@ def linalg_vander(x: Box, *, N: int | None = None) -> Box:
 # --- quadrature -------------------------------------------------------------------------------------------------------
 
 
-@rule("trapezoid", "trapz", formula=r"\sum_i (x_{i+1} - x_i) (y_i + y_{i+1}) / 2", **{**_RECORD, "sharp": False})
+@rule(
+    "trapezoid", "trapz", formula=r"\sum_i (x_{i+1} - x_i) (y_i + y_{i+1}) / 2", **{**_RECORD, "sharp": False},
+    affine_in=({"y"}, {"x"}),
+)  # fmt: skip
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Box:
     r"""The hull if the places x or the values y are fixed; otherwise their entries occur twice.
 
@@ -111,7 +114,10 @@ def _padded(x: Box, dim: int, before: int, after: int) -> Box:
 # --- grids ------------------------------------------------------------------------------------------------------------
 
 
-@rule(torch.linspace, torch.ops.aten.linspace, formula=r"a + (b - a) i / (n - 1)", **_RECORD)
+@rule(
+    torch.linspace, torch.ops.aten.linspace, formula=r"a + (b - a) i / (n - 1)", affine_in=({"start", "end"},),
+    **_RECORD,
+)  # fmt: skip
 def linspace(start: Any, end: Any, steps: int, *, dtype: torch.dtype | None = None, **options: Any) -> Box:
     """The hull: a mean of both ends, whose weights are integers."""
     a, b = (as_box(x) for x in (start, end))

@@ -121,7 +121,7 @@ def _pair(kind: Any, result: Box, a: Box) -> Any:
     return kind((result, torch.zeros(a.lower.shape[:-2], dtype=torch.int32, device=a.lower.device)))
 
 
-@rule(torch.linalg.solve, formula=r"A^{-1} B", **_RECORD)
+@rule(torch.linalg.solve, formula=r"A^{-1} B", affine_in=({"B"},), **_RECORD)
 def solve(A: Any, B: Any, *, left: bool = True) -> Box:
     """The hull up to second order in the radius. Refused if the box is not proven to be regular."""
     a, b = as_box(A), as_box(B)
@@ -135,13 +135,13 @@ def solve(A: Any, B: Any, *, left: bool = True) -> Box:
     return x if left else transposed(x)
 
 
-@rule(torch.linalg.solve_ex, formula=r"A^{-1} B", **_RECORD)
+@rule(torch.linalg.solve_ex, formula=r"A^{-1} B", affine_in=({"B"},), **_RECORD)
 def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
     """As `solve`, with the error code 0 of a regular matrix."""
     return _pair(_TYPES.linalg_solve_ex, solve(A, B, left=left), as_box(A))
 
 
-@rule(torch.ops.aten._linalg_solve_ex, formula=r"A^{-1} B", **_RECORD)
+@rule(torch.ops.aten._linalg_solve_ex, formula=r"A^{-1} B", affine_in=({"B"},), **_RECORD)
 def solve_kernel(A: Any, B: Any, *, left: bool = True, check_errors: bool = False) -> Any:
     """As `solve`, with a factorisation that is undecided; nobody reads it."""
     a = as_box(A).lower
@@ -153,7 +153,10 @@ def solve_kernel(A: Any, B: Any, *, left: bool = True, check_errors: bool = Fals
 # --- triangular systems -----------------------------------------------------------------------------------------------
 
 
-@rule(torch.linalg.solve_triangular, torch.ops.aten.linalg_solve_triangular, formula=r"T^{-1} B", **_RECORD)
+@rule(
+    torch.linalg.solve_triangular, torch.ops.aten.linalg_solve_triangular, formula=r"T^{-1} B", affine_in=({"B"},),
+    **_RECORD,
+)  # fmt: skip
 def solve_triangular(A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Box:
     """As `solve`, for one triangle. It is regular if no interval on its diagonal contains 0."""
     return solve(_triangle(as_box(A), upper, unitriangular), B, left=left)
@@ -168,7 +171,7 @@ def _triangle(a: Box, upper: bool, unit: bool = False) -> Box:
     return both(lambda t: cut(t, 1 if upper else -1) + torch.diag_embed(ones), a)
 
 
-@rule("triangular_solve", formula=r"T^{-1} B", **_RECORD)
+@rule("triangular_solve", formula=r"T^{-1} B", affine_in=({"input"},), **_RECORD)
 def triangular_solve(
     input: Any, A: Any, upper: bool = True, transpose: bool = False, unitriangular: bool = False
 ) -> Any:  # fmt: skip
@@ -179,7 +182,7 @@ def triangular_solve(
     return _TYPES.triangular_solve((result, copy))
 
 
-@rule("cholesky_solve", formula=r"(L L^\top)^{-1} B", **_RECORD)
+@rule("cholesky_solve", formula=r"(L L^\top)^{-1} B", affine_in=({"input"},), **_RECORD)
 def cholesky_solve(input: Any, input2: Any, upper: bool = False) -> Box:
     """Two triangular systems, one after the other. The factor occurs in both, so this is not the hull."""
     factor = _triangle(as_box(input2), upper)

@@ -219,7 +219,10 @@ def small_boxes(x: Any, y: Any, count: int = 1) -> bool:
 AFFINE_RECORD: dict[str, Any] = {"family": "affine", "proven": True, "sharp": False}
 
 
-@rule(F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", **AFFINE_RECORD)
+@rule(
+    F.linear, torch.ops.aten.linear, formula=r"x W^\top + b", affine_in=({"input", "bias"}, {"weight", "bias"}),
+    **AFFINE_RECORD, products=True,
+)  # fmt: skip
 def linear(input: Any, weight: Any, bias: Any = None) -> Box:
     """The hull if input or weight is fixed, or if both are small; else at most 1.18 times as wide."""
     if small_boxes(input, weight) and small_boxes(
@@ -263,13 +266,23 @@ def _register_convolutions() -> None:
                 """The hull if input or weight is fixed; else at most 1.18 times as wide."""
                 return _convolution(_function, input, weight, bias, _transposed, *args, **kwargs)
 
-            rule(name, formula=r"W * x + b", functional=True, **AFFINE_RECORD)(enclose)
+            rule(
+                name,
+                formula=r"W * x + b",
+                functional=True,
+                affine_in=({"input", "bias"}, {"weight", "bias"}),
+                products=True,
+                **AFFINE_RECORD,
+            )(enclose)
 
 
 _register_convolutions()
 
 
-@rule("conv_tbc", formula=r"W * x + b", family="affine", functional=True, proven=True)
+@rule(
+    "conv_tbc", formula=r"W * x + b", family="affine", functional=True, proven=True,
+    affine_in=({"input", "bias"}, {"weight", "bias"}), products=True,
+)  # fmt: skip
 def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Box:
     """As `conv1d`, for an input `(time, batch, channel)` and a weight `(width, in, out)`."""
 
@@ -281,12 +294,9 @@ def conv_tbc(input: Any, weight: Any, bias: Any, pad: int = 0) -> Box:
 
 
 @rule(
-    torch.convolution,
-    torch.ops.aten.convolution,
-    torch.ops.aten._convolution,
-    formula=r"W * x + b",
-    **AFFINE_RECORD,
-)
+    torch.convolution, torch.ops.aten.convolution, torch.ops.aten._convolution, formula=r"W * x + b", **AFFINE_RECORD,
+    affine_in=({"input", "bias"}, {"weight", "bias"}), products=True,
+)  # fmt: skip
 def convolution(
     input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, output_padding: Any,
     groups: int, *flags: Any,

@@ -32,7 +32,10 @@ _LARGEST = 2**20
 the other if their table would be larger. A long dimension is transformed in pieces."""
 
 
-@rule(torch.ops.aten._fft_r2c, formula=r"\sum_m x_m e^{-2 \pi i k m / n}", family="fourier", proven=True)
+@rule(
+    torch.ops.aten._fft_r2c, formula=r"\sum_m x_m e^{-2 \pi i k m / n}", family="fourier", proven=True,
+    affine_in=({"input"},),
+)  # fmt: skip
 def real_to_complex(input: Box, dim: Sequence[int], normalization: int, onesided: bool) -> Box:
     """The hull of both parts. Several large dimensions are bounded one after the other, which is wider."""
     shape = [input.lower.shape[d] for d in dim]
@@ -49,6 +52,7 @@ def real_to_complex(input: Box, dim: Sequence[int], normalization: int, onesided
 @rule(
     torch.ops.aten._fft_c2c, formula=r"\sum_m x_m e^{\mp 2 \pi i k m / n}", family="fourier", proven=True,
     complex=unchanged,
+    affine_in=({"input"},),
 )  # fmt: skip
 def complex_to_complex(input: Box, dim: Sequence[int], normalization: int, forward: bool) -> Box:
     """The hull of both parts. Several large dimensions are bounded one after the other, which is wider."""
@@ -63,6 +67,7 @@ def complex_to_complex(input: Box, dim: Sequence[int], normalization: int, forwa
 @rule(
     torch.ops.aten._fft_c2r, formula=r"\operatorname{Re} \sum_k w_k x_k e^{2 \pi i k m / n}", family="fourier",
     proven=True, complex=unchanged,
+    affine_in=({"input"},),
 )  # fmt: skip
 def complex_to_real(input: Box, dim: Sequence[int], normalization: int, last_dim_size: int) -> Box:
     """The hull. An entry that stands for a conjugate pair counts twice; other entries count without imaginary part."""

@@ -74,7 +74,7 @@ def _register_linear(name: str, dims: int) -> None:
         """The hull, since the weights are non-negative."""
         return _averaged(lambda x: function(x, *places, **geometry), input, dims)
 
-    rule(name, formula=r"W x", family="interpolation", proven=True)(enclose)
+    rule(name, formula=r"W x", family="interpolation", proven=True, affine_in=({"input"},))(enclose)
 
 
 _register_linear("upsample_linear1d", 1)
@@ -108,7 +108,7 @@ def _register_cubic(name: str) -> None:
                 _reach(box, exact.lower - error, exact.upper + error)
         return box
 
-    rule(name, formula="W x", family="interpolation", proven=True)(enclose)
+    rule(name, formula="W x", family="interpolation", proven=True, affine_in=({"input"},))(enclose)
 
 
 def _signed_product(matrix: Tensor, x: Box) -> Box:
@@ -133,14 +133,9 @@ _register_cubic("_upsample_bicubic2d_aa")
 
 
 @rule(
-    "grid_sampler",
-    "grid_sampler_2d",
-    "grid_sampler_3d",
-    formula="W x",
-    family="interpolation",
-    proven=True,
-    torch_checks=True,
-)
+    "grid_sampler", "grid_sampler_2d", "grid_sampler_3d", formula="W x", family="interpolation", proven=True,
+    torch_checks=True, affine_in=({"input"},),
+)  # fmt: skip
 def grid_sampler(input: Any, grid: Any, interpolation_mode: int, padding_mode: int, align_corners: bool) -> Box:
     """The hull for samples at fixed places, whose weights are non-negative. Places that are intervals are refused."""
     parameters = (interpolation_mode, padding_mode, align_corners)

@@ -29,54 +29,54 @@ def _matrix_product(function: Any, input: Any, other: Any) -> Box:
 
 
 @rule(
-    "matmul",
-    "__matmul__",
-    torch.linalg.matmul,
-    formula="A B",
-    family="affine",
-    proven=True,
-    sharp=False,
-    complex=matrix_product,
-)
+    "matmul", "__matmul__", torch.linalg.matmul, formula="A B", family="affine", proven=True, sharp=False,
+    complex=matrix_product, affine_in=({"input"}, {"other"}), products=True,
+)  # fmt: skip
 def matmul(input: Any, other: Any) -> Box:
     """The hull if one factor is fixed; else at most 1.18 times as wide."""
     return _matrix_product(torch.matmul, input, other)
 
 
-@rule("__rmatmul__", formula="B A", family="affine", proven=True, sharp=False, complex=matrix_product)
+@rule(
+    "__rmatmul__", formula="B A", family="affine", proven=True, sharp=False, complex=matrix_product,
+    affine_in=({"input"}, {"other"}), products=True,
+)  # fmt: skip
 def rmatmul(input: Any, other: Any) -> Box:
     """A product of matrices with its arguments exchanged."""
     return matmul(other, input)
 
 
-@rule("mm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
+@rule(
+    "mm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product,
+    affine_in=({"input"}, {"mat2"}), products=True,
+)  # fmt: skip
 def mm(input: Any, mat2: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.mm, input, mat2)
 
 
-@rule("bmm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product)
+@rule(
+    "bmm", formula="A B", family="affine", proven=True, sharp=False, complex=matrix_product,
+    affine_in=({"input"}, {"mat2"}), products=True,
+)  # fmt: skip
 def bmm(input: Any, mat2: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.bmm, input, mat2)
 
 
-@rule("mv", formula="A x", family="affine", proven=True, sharp=False, complex=matrix_product)
+@rule(
+    "mv", formula="A x", family="affine", proven=True, sharp=False, complex=matrix_product,
+    affine_in=({"input"}, {"vec"}), products=True,
+)  # fmt: skip
 def mv(input: Any, vec: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.mv, input, vec)
 
 
 @rule(
-    "dot",
-    "inner",
-    formula=r"x^\top y",
-    family="affine",
-    proven=True,
-    sharp=False,
-    complex=matrix_product,
-    torch_checks=True,
-)
+    "dot", "inner", formula=r"x^\top y", family="affine", proven=True, sharp=False, complex=matrix_product,
+    torch_checks=True, affine_in=({"input"}, {"other"}), products=True,
+)  # fmt: skip
 def dot(input: Any, other: Any) -> Box:
     """As `matmul`."""
     return _matrix_product(torch.inner, input, other)
@@ -85,13 +85,18 @@ def dot(input: Any, other: Any) -> Box:
 @rule(
     "vdot", formula=r"\bar x^\top y", family="affine", proven=True, sharp=False, torch_checks=True,
     complex=lambda _: lambda input, other: matrix_product(dot)(conjugate(input), other),
+    affine_in=({"input"}, {"other"}),
+    products=True,
 )  # fmt: skip
 def vdot(input: Any, other: Any) -> Box:
     """As `dot` for real vectors."""
     return dot(input, other)
 
 
-@rule("outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=complex_bilinear, torch_checks=True)
+@rule(
+    "outer", "ger", formula=r"x y^\top", family="affine", proven=True, complex=complex_bilinear, torch_checks=True,
+    affine_in=({"input"}, {"vec2"}), products=True,
+)  # fmt: skip
 def outer(input: Any, vec2: Any) -> Box:
     """The hull of each product."""
     return mul(mapped(lambda x: x.unsqueeze(-1), input), mapped(lambda y: y.unsqueeze(-2), vec2))
@@ -107,21 +112,28 @@ def _sum_with(start: Any, product: Box, beta: Any, alpha: Any) -> Box:
     return add(start, scaled)
 
 
-@rule("addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, torch_checks=True)
+@rule(
+    "addmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, torch_checks=True,
+    affine_in=({"input", "mat1"}, {"input", "mat2"}), products=True,
+)  # fmt: skip
 def addmm(input: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mm, mat1, mat2), beta, alpha)
 
 
-@rule("baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, torch_checks=True)
+@rule(
+    "baddbmm", formula=r"\beta C + \alpha A B", family="affine", proven=True, sharp=False, torch_checks=True,
+    affine_in=({"input", "batch1"}, {"input", "batch2"}), products=True,
+)  # fmt: skip
 def baddbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.bmm, batch1, batch2), beta, alpha)
 
 
 @rule(
-    "addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False, torch_checks=True
-)
+    "addbmm", formula=r"\beta C + \alpha \sum_i A_i B_i", family="affine", proven=True, sharp=False, torch_checks=True,
+    affine_in=({"input", "batch1"}, {"input", "batch2"}), products=True,
+)  # fmt: skip
 def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The sum over the batch, as one product whose inner dimension contains the batch."""
     left = mapped(lambda a: a.transpose(0, 1).flatten(1), batch1)
@@ -129,19 +141,28 @@ def addbmm(input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 
     return _sum_with(input, _matrix_product(torch.mm, left, right), beta, alpha)
 
 
-@rule("addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False, torch_checks=True)
+@rule(
+    "addmv", formula=r"\beta c + \alpha A x", family="affine", proven=True, sharp=False, torch_checks=True,
+    affine_in=({"input", "mat"}, {"input", "vec"}), products=True,
+)  # fmt: skip
 def addmv(input: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull if one factor is fixed."""
     return _sum_with(input, _matrix_product(torch.mv, mat, vec), beta, alpha)
 
 
-@rule("addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True, torch_checks=True)
+@rule(
+    "addr", formula=r"\beta C + \alpha x y^\top", family="affine", proven=True, torch_checks=True,
+    affine_in=({"input", "vec1"}, {"input", "vec2"}), products=True,
+)  # fmt: skip
 def addr(input: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Box:
     """The hull of each product."""
     return _sum_with(input, outer(vec1, vec2), beta, alpha)
 
 
-@rule(F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", torch_checks=True, **AFFINE_RECORD)
+@rule(
+    F.bilinear, torch.ops.aten.bilinear, formula=r"x_1^\top W x_2 + b", torch_checks=True,
+    affine_in=({"input1", "bias"}, {"input2", "bias"}, {"weight", "bias"}), **AFFINE_RECORD,
+)  # fmt: skip
 def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> Box:
     """The hull if only one of the two inputs and the weight varies. Otherwise entries of an input occur repeatedly.
 

@@ -23,6 +23,7 @@ from ..._theorems.boxes import check_domain
 from ..._theorems.families import rule
 from ..._theorems.operands import as_tensors, operands, widest
 from ..elementwise.arithmetic import add, clamp_min, square, sub
+from . import programs
 from .losses import _MEAN, _NONE, _reduced
 
 _RECORD: dict[str, Any] = {"family": "loss", "proven": True}
@@ -44,7 +45,7 @@ def _range(lowest: list[tuple[Tensor, Tensor]], highest: list[tuple[Tensor, Tens
     return Box(*rounding.widen(lower, upper, known, (-inf, inf), *(size.nan_to_num(inf, inf) for size in sizes)))
 
 
-@rule("kl_div", formula=r"y (\log y - x)", function=F.kl_div, torch_checks=True, **_RECORD)
+@rule("kl_div", formula=r"y (\log y - x)", function=F.kl_div, torch_checks=True, affine_in=({"input"},), **_RECORD)
 def kl_div(input: Any, target: Any, reduction: int = _MEAN, *, log_target: bool = False) -> Any:
     r"""The hull. The divergence falls in x, and in y is least at $y = e^{x - 1}$, or if log_target at $y = x - 1$."""
     x, y = operands(*widest(input, target))
@@ -72,7 +73,10 @@ def _negative_entropy(y: Tensor) -> Tensor:
     return torch.where(positive, torch.xlogy(*[torch.where(positive, y, 1.0)] * 2), 0.0)
 
 
-@rule("poisson_nll_loss", formula=r"e^x - y x", function=F.poisson_nll_loss, sharp=False, torch_checks=True, **_RECORD)
+@rule(
+    "poisson_nll_loss", formula=r"e^x - y x", function=F.poisson_nll_loss, sharp=False, torch_checks=True,
+    affine_in=lambda full, **_: () if full else ({"target"},), parts=programs.poisson_nll_loss, **_RECORD,
+)  # fmt: skip
 def poisson_nll_loss(
     input: Any, target: Any, log_input: bool, full: bool, eps: float, reduction: int
 ) -> Any:  # fmt: skip
@@ -130,7 +134,10 @@ def _stirling(y: Box) -> Box:
     return Box(lower, torch.where(y.upper <= 1, 0.0, torch.where(y.lower <= 1, upper.clamp(min=0), upper)))
 
 
-@rule(F.gaussian_nll_loss, formula=r"\tfrac12 (\log v + (x - y)^2 / v)", torch_checks=True, **_RECORD)
+@rule(
+    F.gaussian_nll_loss, formula=r"\tfrac12 (\log v + (x - y)^2 / v)", torch_checks=True,
+    parts=programs.gaussian_nll_loss, **_RECORD,
+)  # fmt: skip
 def gaussian_nll_loss(
     input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6, reduction: str = "mean"
 ) -> Any:  # fmt: skip

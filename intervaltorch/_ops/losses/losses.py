@@ -22,6 +22,7 @@ from ..._theorems.operands import rounded
 from ...errors import UnsupportedOpError
 from ..elementwise.arithmetic import add, div, mul, sub
 from ..reductions.reductions import mean, sum_
+from . import programs
 
 _NONE, _MEAN, _SUM = 0, 1, 2  # ATen's numbers of the reductions
 
@@ -41,7 +42,10 @@ def _of_distance(function: Any, input: Any, target: Any, reduction: int, *args: 
     return _reduced(rounded(lower, upper, rounding.ieee_budget(3), (0.0, inf)), reduction)
 
 
-@rule("smooth_l1_loss", formula=r"\ell_\beta(|x - y|)", family="loss", proven=True, function=F.smooth_l1_loss)
+@rule(
+    "smooth_l1_loss", formula=r"\ell_\beta(|x - y|)", family="loss", proven=True, function=F.smooth_l1_loss,
+    parts=programs.smooth_l1_loss,
+)  # fmt: skip
 def smooth_l1_loss(input: Any, target: Any, reduction: int = _MEAN, beta: float = 1.0) -> Any:
     """Increasing in the distance: the hull."""
     return _of_distance(
@@ -49,7 +53,10 @@ def smooth_l1_loss(input: Any, target: Any, reduction: int = _MEAN, beta: float 
     )
 
 
-@rule("huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss, torch_checks=True)
+@rule(
+    "huber_loss", formula=r"h_\delta(|x - y|)", family="loss", proven=True, function=F.huber_loss, torch_checks=True,
+    parts=programs.huber_loss,
+)  # fmt: skip
 def huber_loss(input: Any, target: Any, reduction: int = _MEAN, delta: float = 1.0) -> Any:
     """Increasing in the distance: the hull."""
     return _of_distance(
@@ -92,6 +99,7 @@ def _unimodal(value: Any, x: Box, at: Tensor, budget: Budget, size: Any) -> Box:
 @rule(
     "binary_cross_entropy_with_logits", formula=r"-w (p y \log \sigma(x) + (1 - y) \log \sigma(-x))", family="loss",
     proven=True, function=F.binary_cross_entropy_with_logits,
+    affine_in=({"target"}, {"weight"}, {"pos_weight"}), parts=programs.binary_cross_entropy_with_logits,
 )  # fmt: skip
 def binary_cross_entropy_with_logits(
     input: Any, target: Any, weight: Any = None, pos_weight: Any = None, reduction: int = _MEAN
@@ -123,6 +131,7 @@ def binary_cross_entropy_with_logits(
 @rule(
     "binary_cross_entropy", formula=r"-w (y \log x + (1 - y) \log(1 - x))", family="loss", proven=True,
     function=F.binary_cross_entropy,
+    affine_in=({"target"}, {"weight"}), parts=programs.binary_cross_entropy,
 )  # fmt: skip
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: int = _MEAN) -> Any:
     """The hull. The loss falls up to the target and rises from there. Logarithms are cut at -100, as in torch."""

@@ -16,11 +16,13 @@ from ..elementwise.arithmetic import add, div, mul, square, sub
 from ..layers.rms import normalize
 from ..reductions.moments import vector_norm
 from ..reductions.reductions import sum_
+from . import programs
 
 
 @rule(
     "cosine_similarity", formula=r"\frac{x^\top y}{\max(\|x\|, \epsilon) \max(\|y\|, \epsilon)}", functional=True,
     family="normalization", proven=True, sharp=False, torch_checks=True,
+    parts=programs.cosine_similarity,
 )  # fmt: skip
 def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Box:
     r"""Within [-1, 1]. Not the hull, since the norms and the entries in the product are bounded independently.

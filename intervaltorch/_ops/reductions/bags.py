@@ -19,7 +19,15 @@ from ..elementwise.arithmetic import mul
 # --- embedding_bag ----------------------------------------------------------------------------------------------------
 
 
-@rule(torch.embedding_bag, formula=r"\bigoplus_{i \in B} w_i", family="indexing", proven=True, torch_checks=True)
+def _linear_bags(mode: int, scale_grad_by_freq: bool, **_: Any) -> tuple[set[str], ...]:
+    """Sums and means of rows; but where their gradients are scaled these tell nothing."""
+    return ({"weight"}, {"per_sample_weights"}) if mode != 2 and not scale_grad_by_freq else ()
+
+
+@rule(
+    torch.embedding_bag, formula=r"\bigoplus_{i \in B} w_i", family="indexing", proven=True, torch_checks=True,
+    affine_in=_linear_bags,
+)  # fmt: skip
 def embedding_bag(
     weight: Any, indices: Tensor, offsets: Tensor, scale_grad_by_freq: bool = False, mode: int = 0,
     sparse: bool = False, per_sample_weights: Any = None, include_last_offset: bool = False,

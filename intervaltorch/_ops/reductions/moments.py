@@ -20,6 +20,7 @@ from ..._theorems.boxes import absolute_range, ordered
 from ..._theorems.families import rule
 from ..._theorems.sums import above, below, size_of_reduction, sum_budget
 from ...errors import DomainError
+from . import programs
 from .reductions import floating, mean
 
 Dims = Any  # None, int, or tuple of int
@@ -50,6 +51,7 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
 @rule(
     "linalg_vector_norm", torch.linalg.vector_norm, formula=r"(\sum_i |x_i|^p)^{1/p}", family="reduction", proven=True,
     function=torch.linalg.vector_norm, image=(0.0, inf),
+    parts=programs.vector_norm,
 )  # fmt: skip
 def vector_norm(
     x: Any, ord: float = 2, dim: Dims = None, keepdim: bool = False, *, dtype: torch.dtype | None = None
@@ -279,8 +281,8 @@ _VAR, _STD = r"\sum_i (x_i - \bar x)^2 / (n - c)", r"\sqrt{\sum_i (x_i - \bar x)
 _NOTE = "The lower bound is exact. The upper bound is sound; its exact value is NP-hard."
 _deviation = partial(_spread, "std")
 
-std = _register("std", _STD, _NOTE, _deviation, image=(0.0, inf))
-var = _register("var", _VAR, _NOTE, _variance, image=(0.0, inf))
+std = _register("std", _STD, _NOTE, _deviation, image=(0.0, inf), parts=programs.std)
+var = _register("var", _VAR, _NOTE, _variance, image=(0.0, inf), parts=programs.var)
 _register(
     "var_mean", r"(\mathrm{var}\, x, \bar x)", "As `var`, with the mean.",
     lambda x, dim, keepdim, correction: (_variance(x, dim, keepdim, correction), mean(x, dim, keepdim)),

@@ -21,6 +21,7 @@ from ..._rounding import EXACT
 from ..._theorems.families import rule, structural
 from ..._theorems.sums import bound_weighted_sum
 from ..._theorems.undecided import Undecided
+from . import programs
 
 # --- means --------------------------------------------------------------------------------------------------
 
@@ -54,7 +55,14 @@ def _register_average(dims: int) -> None:
         pooled = bound_weighted_sum(pool, (input.lower,), (input.upper,), math.prod(_tuple(kernel_size, dims)))
         return Box(-pooled.upper, -pooled.lower) if flip else pooled
 
-    rule(f"avg_pool{dims}d", formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(enclose)
+    rule(
+        f"avg_pool{dims}d",
+        formula=r"\tfrac{1}{n} \sum x",
+        family="pooling",
+        functional=True,
+        proven=True,
+        affine_in=({"input"},),
+    )(enclose)
 
 
 def _register_adaptive_average(dims: int) -> None:
@@ -70,10 +78,12 @@ def _register_adaptive_average(dims: int) -> None:
         return bound_weighted_sum(lambda x: function(x, output_size), (input.lower,), (input.upper,), terms)
 
     names = [name] if dims == 1 else [name, f"_{name}"]
-    rule(*names, formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True)(enclose)
+    rule(
+        *names, formula=r"\tfrac{1}{n} \sum x", family="pooling", functional=True, proven=True, affine_in=({"input"},)
+    )(enclose)
 
 
-@rule("col2im", formula=r"\sum x", family="pooling", proven=True)
+@rule("col2im", formula=r"\sum x", family="pooling", proven=True, affine_in=({"input"},))
 def col2im(input: Box, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Box:
     """Sums of overlapping patches, as in `torch.nn.functional.fold`. Increasing in every entry."""
     parameters = (output_size, kernel_size, dilation, padding, stride)
@@ -151,7 +161,7 @@ def _register_greatest(dims: int) -> None:
         return _with_indices(input, low, upper, windows, name)
 
     record: dict[str, Any] = {"formula": r"\max x", "family": "pooling", "budget": EXACT, "proven": True}
-    rule(name, functional=True, **record)(without)
+    rule(name, functional=True, parts=programs.max_pool, **record)(without)
     rule(f"{name}_with_indices", functional=True, **record)(with_indices)
 
 

@@ -22,6 +22,7 @@ from ..._theorems.sums import above, below, bound_sum, size_of_reduction
 from ...errors import DomainError, UndecidedError
 from ..elementwise.arithmetic import mul
 from ..elementwise.conversions import convert
+from . import programs
 
 # --- sums -------------------------------------------------------------------------------------------------------------
 
@@ -39,7 +40,7 @@ def floating(input: Any, dtype: torch.dtype | None = None, what: str = "sum") ->
     )
 
 
-@rule("sum", formula=r"\sum_i x_i", family="reduction", proven=True, complex=componentwise)
+@rule("sum", formula=r"\sum_i x_i", family="reduction", proven=True, complex=componentwise, affine_in=({"input"},))
 def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """Increasing in every entry: the hull."""
     x = floating(input, dtype, "sum")
@@ -49,7 +50,10 @@ def sum_(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     return bound_sum(lambda t: torch.sum(t, dim, keepdim), x, terms)
 
 
-@rule("mean", formula=r"\frac1n \sum_i x_i", family="reduction", proven=True, complex=componentwise)
+@rule(
+    "mean", formula=r"\frac1n \sum_i x_i", family="reduction", proven=True, complex=componentwise,
+    affine_in=({"input"},),
+)  # fmt: skip
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dtype | None = None) -> Any:
     """Increasing in every entry: the hull."""
     x = floating(input, dtype, "mean")
@@ -65,7 +69,10 @@ def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: torch.dty
     return bound_sum(lambda t: torch.mean(t, dim, keepdim), x, terms)
 
 
-@rule("cumsum", formula=r"\sum_{j \le i} x_j", family="reduction", proven=True, complex=componentwise)
+@rule(
+    "cumsum", formula=r"\sum_{j \le i} x_j", family="reduction", proven=True, complex=componentwise,
+    affine_in=({"input"},),
+)  # fmt: skip
 def cumsum(input: Any, dim: int, *, dtype: torch.dtype | None = None) -> Any:
     """Increasing in every entry: the hull."""
     x = floating(input, dtype, "sum")
@@ -124,7 +131,7 @@ def _part(x: Box, dim: int, start: int, length: int) -> Box:
 # --- extremes ---------------------------------------------------------------------------------------------------------
 
 increasing("amax", formula=r"\max_i x_i", budget=EXACT)
-increasing("amin", formula=r"\min_i x_i", budget=EXACT)
+increasing("amin", formula=r"\min_i x_i", budget=EXACT, parts=programs.amin)
 
 
 @rule("aminmax", formula=r"(\min_i x_i, \max_i x_i)", family="reduction", budget=EXACT, proven=True)
@@ -141,7 +148,10 @@ def aminmax(input: Box, *, dim: int | None = None, keepdim: bool = False) -> Any
 # --- logarithms of sums of exponentials -------------------------------------------------------------------------------
 
 
-@rule("logsumexp", formula=r"\log \sum_i e^{x_i}", family="reduction", proven=True, curvature="convex")
+@rule(
+    "logsumexp", formula=r"\log \sum_i e^{x_i}", family="reduction", proven=True, curvature="convex",
+    parts=programs.logsumexp,
+)  # fmt: skip
 def logsumexp(input: Box, dim: Any, keepdim: bool = False) -> Box:
     r"""Increasing in every entry: the hull.
 

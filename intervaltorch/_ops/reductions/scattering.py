@@ -39,14 +39,54 @@ def _source(source: Any, input: Any) -> Box:
     return Box(*(torch.as_tensor(end, dtype=like.dtype, device=like.device) for end in ends))
 
 
-@rule("index_fill", formula="x_i := a", torch_checks=True, **_EXACT)
+# --- where writes are affine: not where several values go to one place, of which torch keeps any ----------------------
+
+Sets = tuple[set[str], ...]
+
+
+def _unless_met(meets: bool, *names: str) -> Sets:
+    return () if meets else ({*names},)
+
+
+def _copied_once(index: Tensor, **_: Any) -> Sets:
+    return _unless_met(meet(index), "input", "source")
+
+
+def _put_once(input: Any, indices: Any, accumulate: bool, **_: Any) -> Sets:
+    like, indices = as_box(input).lower, decided_index(indices)
+    meets = not accumulate and meet(places_of(like, lambda t: torch.ops.aten.index(t, indices)))
+    return _unless_met(meets, "input", "values")
+
+
+def _put_flat_once(input: Any, index: Tensor, accumulate: bool, **_: Any) -> Sets:
+    meets = not accumulate and meet(places_of(as_box(input).lower, lambda t: t.take(index)))
+    return _unless_met(meets, "input", "source")
+
+
+def _scattered_once(input: Any, dim: int, index: Tensor, reduce: str | None, **_: Any) -> Sets:
+    meets = reduce is None and meet(places_of(as_box(input).lower, lambda t: t.gather(dim, index)))
+    return _unless_met(meets or reduce == "multiply", "input", "src", "value")
+
+
+def _summed_into(reduce: str, **_: Any) -> Sets:
+    return _unless_met(reduce not in ("sum", "mean"), "input", "src")
+
+
+def _averaged_into(reduce: str, **_: Any) -> Sets:
+    return _unless_met(reduce != "mean", "input", "source")
+
+
+# --- writing ----------------------------------------------------------------------------------------------------------
+
+
+@rule("index_fill", formula="x_i := a", torch_checks=True, affine_in=({"input", "value"},), **_EXACT)
 def index_fill(input: Any, dim: int, index: Tensor, value: Any) -> Box:
     """The value at the index."""
     value = _source(value, input)
     return _write(torch.index_fill, input, dim, index, both(lambda v: v.reshape(()), value))
 
 
-@rule("index_copy", formula="x_i := y", torch_checks=True, **_EXACT)
+@rule("index_copy", formula="x_i := y", torch_checks=True, affine_in=_copied_once, **_EXACT)
 def index_copy(input: Any, dim: int, index: Tensor, source: Any) -> Box:
     """The source at the index."""
     source, like = _source(source, input), as_box(input).lower
@@ -67,14 +107,14 @@ def _accumulate(put: Any, input: Any, source: Box) -> Box:
     return bound_weighted_sum(put, (x.lower, source.lower), (x.upper, source.upper), terms)
 
 
-@rule("index_add", formula=r"x_i + \alpha y", torch_checks=True, **_RECORD)
+@rule("index_add", formula=r"x_i + \alpha y", torch_checks=True, affine_in=({"input", "source"},), **_RECORD)
 def index_add(input: Any, dim: int, index: Tensor, source: Any, *, alpha: Any = 1) -> Box:
     """Increasing in both arguments for a positive alpha."""
     source = _source(source if alpha == 1 else mul(as_box(source), alpha), input)
     return _accumulate(lambda x, s: torch.index_add(x, dim, index, s), input, source)
 
 
-@rule("bincount", formula=r"\sum_{i : n_i = k} w_i", **_RECORD)
+@rule("bincount", formula=r"\sum_{i : n_i = k} w_i", affine_in=({"weights"},), **_RECORD)
 def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     """Increasing in the weights. The integers that are counted must be the same at every point of the box."""
     counted = decided(input, "what is counted")
@@ -86,7 +126,7 @@ def bincount(input: Any, weights: Any = None, minlength: int = 0) -> Any:
     return index_add(torch.zeros_like(like), 0, counted, weights)
 
 
-@rule("index_put", formula="x_i := y", torch_checks=True, **_RECORD)
+@rule("index_put", formula="x_i := y", torch_checks=True, affine_in=_put_once, **_RECORD)
 def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -> Box:
     """Writes the values at the indices, or adds them there."""
     indices, source = decided_index(indices), _source(values, input)
@@ -96,13 +136,16 @@ def index_put(input: Any, indices: Any, values: Any, accumulate: bool = False) -
     return _overwrite(lambda x, s: torch.index_put(x, indices, s), input, places, source)
 
 
-@rule("_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", torch_checks=True, **_RECORD)
+@rule(
+    "_unsafe_index_put", torch.ops.aten._index_put_impl_, formula="x_i := y", torch_checks=True, affine_in=_put_once,
+    **_RECORD,
+)  # fmt: skip
 def index_put_impl(input: Any, indices: Any, values: Any, accumulate: bool = False, unsafe: bool = False) -> Box:
     """ATen's forms of `index_put`."""
     return index_put(input, indices, values, accumulate)
 
 
-@rule("put", formula="x_i := y", torch_checks=True, **_RECORD)
+@rule("put", formula="x_i := y", torch_checks=True, affine_in=_put_flat_once, **_RECORD)
 def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box:
     """As `index_put` on the flattened tensor."""
     source = _source(source, input)
@@ -113,13 +156,13 @@ def put(input: Any, index: Tensor, source: Any, accumulate: bool = False) -> Box
     return _overwrite(lambda x, s: torch.put(x, index, s), input, places, ends)
 
 
-@rule("scatter_add", formula=r"x_i + \sum y", torch_checks=True, **_RECORD)
+@rule("scatter_add", formula=r"x_i + \sum y", torch_checks=True, affine_in=({"input", "src"},), **_RECORD)
 def scatter_add(input: Any, dim: int, index: Tensor, src: Any) -> Box:
     """Increasing in both arguments."""
     return _accumulate(lambda x, s: torch.scatter_add(x, dim, index, s), input, _source(src, input))
 
 
-@rule("scatter", formula="x_i := y", torch_checks=True, **_RECORD)
+@rule("scatter", formula="x_i := y", torch_checks=True, affine_in=_scattered_once, **_RECORD)
 def scatter(
     input: Any, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Box:
@@ -139,13 +182,13 @@ def scatter(
     )
 
 
-@rule("scatter_reduce", formula=r"x_i \oplus y", torch_checks=True, **_RECORD)
+@rule("scatter_reduce", formula=r"x_i \oplus y", torch_checks=True, affine_in=_summed_into, **_RECORD)
 def scatter_reduce(input: Any, dim: int, index: Tensor, src: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Sums, means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.scatter_reduce, torch.scatter_add, input, dim, index, src, reduce, include_self)
 
 
-@rule("index_reduce", formula=r"x_i \oplus y", torch_checks=True, **_RECORD)
+@rule("index_reduce", formula=r"x_i \oplus y", torch_checks=True, affine_in=_averaged_into, **_RECORD)
 def index_reduce(input: Any, dim: int, index: Tensor, source: Any, reduce: str, *, include_self: bool = True) -> Box:
     """Means, greatest and least values: increasing in both arguments."""
     return _reduce_into(torch.index_reduce, torch.index_add, input, dim, index, source, reduce, include_self)

@@ -28,7 +28,22 @@ from ..elementwise.comparisons import _truth
 _RECORD: dict[str, Any] = {"family": "indexing", "proven": True}
 _EXACT: dict[str, Any] = {**_RECORD, "budget": EXACT}
 
-structural("gather", "index_select", "take", "take_along_dim", "embedding", functional=False)
+structural("gather", "index_select", "take", "take_along_dim", functional=False)
+
+
+def _by_row(padding_idx: int, scale_grad_by_freq: bool, **_: Any) -> tuple[set[str], ...]:
+    """Affine; but the gradient of a padding row is 0 and others may be scaled, so that these tell nothing."""
+    return () if padding_idx >= 0 or scale_grad_by_freq else ({"weight"},)
+
+
+@rule("embedding", complex=unchanged, each_bound=True, affine_in=_by_row, **{**_EXACT, "family": "structural"})
+def embedding(
+    weight: Any, indices: Any, padding_idx: int = -1, scale_grad_by_freq: bool = False, sparse: bool = False
+) -> Box:  # fmt: skip
+    """Rows of a table."""
+    return both(torch.embedding, weight, indices, padding_idx, scale_grad_by_freq, sparse)
+
+
 structural("select_scatter", "slice_scatter", "diagonal_scatter", functional=False)
 
 
@@ -73,7 +88,7 @@ def _is_nowhere(mask: Any, truth: bool) -> bool:
 # --- x[index] and x[index] = value --------------------------------------------------------------------------
 
 
-@rule(torch.Tensor.__getitem__, formula="x_i", complex=unchanged, each_bound=True, **_EXACT)
+@rule(torch.Tensor.__getitem__, formula="x_i", complex=unchanged, each_bound=True, affine_in=({"input"},), **_EXACT)
 def getitem(input: Any, index: Any) -> Any:
     """The entries of both bounds: views of them where torch gives a view."""
     index = decided_index(index)
@@ -82,13 +97,20 @@ def getitem(input: Any, index: Any) -> Any:
     return Box(input.lower[index], input.upper[index])
 
 
-@rule("index", "_unsafe_index", formula="x_i", complex=unchanged, **_EXACT)
+@rule("index", "_unsafe_index", formula="x_i", complex=unchanged, affine_in=({"input"},), **_EXACT)
 def index_(input: Any, indices: Any) -> Any:
     """ATen's form of `x[index]` with tensors in the index."""
     return getitem(input, tuple(slice(None) if index is None else index for index in indices))
 
 
-@rule(torch.Tensor.__setitem__, formula="x_i := y", complex=unchanged, **_EXACT)
+def _written_once(input: Any, index: Any, **_: Any) -> tuple[set[str], ...]:
+    """Affine unless several values go to one place, where torch leaves open which of them stays."""
+    index = decided_index(index)
+    return () if holds_places(index) and meet(places_of(as_box(input).lower, lambda t: t[index])) else (
+        {"input", "value"},)  # fmt: skip
+
+
+@rule(torch.Tensor.__setitem__, formula="x_i := y", complex=unchanged, affine_in=_written_once, **_EXACT)
 def setitem(input: Any, index: Any, value: Any) -> None:
     """Writes into the memory of the bounds, so views of the box change too, and autograd records the write.
 
@@ -154,7 +176,7 @@ def cast(value: Box, dtype: torch.dtype) -> tuple[Any, Any]:
 # --- whole tensors ------------------------------------------------------------------------------------------
 
 
-@rule("copy", formula="x := y", **_EXACT)
+@rule("copy", formula="x := y", affine_in=({"input", "src"},), **_EXACT)
 def copy(input: Any, src: Any, non_blocking: bool = False) -> Box:
     """Both bounds of the source; a plain source is both bounds."""
     place = as_box(input).lower
@@ -162,19 +184,19 @@ def copy(input: Any, src: Any, non_blocking: bool = False) -> Box:
     return Box(*(torch.as_tensor(end, dtype=place.dtype, device=place.device).expand_as(place) for end in ends))
 
 
-@rule("fill", formula="x := a", **_EXACT)
+@rule("fill", formula="x := a", affine_in=({"input", "value"},), **_EXACT)
 def fill(input: Box, value: Any) -> Box:
     """The value everywhere."""
     return Box(*(torch.zeros_like(input.lower) + end for end in cast(value_box(value, input), input.lower.dtype)))
 
 
-@rule("zero", formula="x := 0", **_EXACT)
+@rule("zero", formula="x := 0", affine_in=({"input"},), **_EXACT)
 def zero(input: Box) -> Box:
     """Zero everywhere."""
     return both(torch.zeros_like, input)
 
 
-@rule("fill_diagonal", formula="x_{ii} := a", **_EXACT)
+@rule("fill_diagonal", formula="x_{ii} := a", affine_in=({"input"},), **_EXACT)
 def fill_diagonal(input: Box, fill_value: Any, wrap: bool = False) -> Box:
     """A number on the diagonal."""
     value = value_box(fill_value, input)
@@ -198,7 +220,10 @@ def choose(condition: Any, x: Box, y: Box) -> Box:
     return Box(lower, upper)
 
 
-@rule(torch.where, torch.ops.aten.where, formula=r"x \text{ if } c \text{ else } y", complex=sidewise, **_EXACT)
+@rule(
+    torch.where, torch.ops.aten.where, formula=r"x \text{ if } c \text{ else } y", complex=sidewise,
+    affine_in=({"input", "other"},), **_EXACT,
+)  # fmt: skip
 def where(condition: Any, input: Any = None, other: Any = None, **named: Any) -> Any:
     """The hull of both choices where the condition is undecided."""
     input = named.pop("self", input)
@@ -231,26 +256,32 @@ def _plain_integers(chosen: Box) -> Any:
     )
 
 
-@rule(torch.Tensor.where, formula=r"x \text{ if } c \text{ else } y", complex=sidewise, **_EXACT)
+@rule(
+    torch.Tensor.where, formula=r"x \text{ if } c \text{ else } y", complex=sidewise, affine_in=({"input", "other"},),
+    **_EXACT,
+)  # fmt: skip
 def where_method(input: Any, condition: Any, other: Any) -> Any:
     """`torch.where` with its arguments in another order."""
     return where(condition, input, other)
 
 
-@rule("masked_fill", formula=r"a \text{ if } m \text{ else } x", complex=sidewise, torch_checks=True, **_EXACT)
+@rule(
+    "masked_fill", formula=r"a \text{ if } m \text{ else } x", complex=sidewise, torch_checks=True,
+    affine_in=({"input", "value"},), **_EXACT,
+)  # fmt: skip
 def masked_fill(input: Any, mask: Any, value: Any) -> Box:
     """The hull of the entry and the value where the mask is undecided."""
     dtype = as_box(input).lower.dtype
     return Box(*cast(choose(mask, value_box(value, input, mask), as_box(input)), dtype))
 
 
-@rule("masked_select", formula="x_m", **_EXACT)
+@rule("masked_select", formula="x_m", affine_in=({"input"},), **_EXACT)
 def masked_select(input: Any, mask: Any) -> Any:
     """The entries where the mask is true. The mask must be decided."""
     return both(torch.masked_select, input, decided(mask, "the number of selected entries"))
 
 
-@rule("masked_scatter", formula="x_m := y", **_EXACT)
+@rule("masked_scatter", formula="x_m := y", affine_in=({"input", "source"},), **_EXACT)
 def masked_scatter(input: Any, mask: Any, source: Any) -> Any:
     """Consecutive entries of the source where the mask is true. The mask must be decided."""
     return both(torch.masked_scatter, input, decided(mask, "which entries are written"), source)

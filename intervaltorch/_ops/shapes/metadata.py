@@ -51,7 +51,7 @@ _SELECTING = {"bernoulli_", "geometric_", "random_"}
 
 def point(*names: Any, ask: Any = _ask) -> None:
     """Register functions that read only metadata."""
-    structural(*names, by=ask, family="metadata")
+    structural(*names, by=ask, family="metadata", affine_in=())
 
 
 point(

@@ -24,7 +24,7 @@ def _pad(function: Any, input: Box, *places: Any, value: Any) -> Box:
     return Box(*(function(x, *places, value=float(end)) for x, end in zip(input, ends, strict=True)))
 
 
-_RECORD: dict[str, Any] = {"formula": "x", "family": "structural", "proven": True}
+_RECORD: dict[str, Any] = {"formula": "x", "family": "structural", "proven": True, "affine_in": ({"input"},)}
 
 
 @rule("pad", functional=True, complex=unchanged, **_RECORD)

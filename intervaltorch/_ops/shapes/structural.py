@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ... import _rounding as rounding
-from ..._records.registry import OPS, Box, Op, add_op
+from ..._records.registry import EVERYTHING, OPS, Box, Op, add_op
 from ..._rounding import EXACT
 from ..._theorems.boxes import both, lower_of, map_boxes, upper_of
 from ..._theorems.families import rule, structural
@@ -24,16 +24,22 @@ _SHAPES = (
     "split_with_sizes", "chunk", "tensor_split", "hsplit", "vsplit", "dsplit", "unsafe_split", "unsafe_chunk",
     "unsafe_split_with_sizes", "unfold", "im2col", "cat", "concat", "concatenate", "stack", "hstack",
     "vstack", "dstack", "column_stack", "row_stack", "block_diag", "tril", "triu", "diag", "diagonal",
-    "diag_embed", "diagflat", "combinations", "cartesian_prod", "detach", "clone", "contiguous", "alias",
-    "_unsafe_view", "_reshape_alias", "lift_fresh", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
+    "diag_embed", "diagflat", "combinations", "cartesian_prod",
+    "_unsafe_view", "_reshape_alias", "pixel_shuffle", "pixel_unshuffle", "channel_shuffle",
     "native_channel_shuffle", "resolve_conj", "resolve_neg",
     "imag", "view_as_real", "view_as_complex", "complex", "slice", "slice_inverse", "narrow_copy", "pin_memory",
 )  # fmt: skip
 
+_IDENTITIES = ("detach", "clone", "contiguous", "alias", "lift_fresh")
+
+
+def _copies(*names: str) -> list[str]:
+    return [f"{name}_copy" for name in names if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow"]
+
+
 structural(*dict.fromkeys(_SHAPES))
-structural(
-    *(f"{name}_copy" for name in (*_SHAPES, "view") if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow")
-)
+structural(*_copies(*_SHAPES, "view"))
+structural(*_IDENTITIES, *_copies(*_IDENTITIES), family="identity")
 _PROPERTIES: list[Any] = [torch.Tensor.T, torch.Tensor.mT, torch.Tensor.real, torch.Tensor.imag]
 structural(*(each.__get__ for each in _PROPERTIES), torch.linalg.diagonal)
 _ADJOINTS: list[Any] = [torch.Tensor.H, torch.Tensor.mH]
@@ -65,7 +71,10 @@ def _shaped_as(function: Any, input: Any, other: Any) -> Any:
 structural("view_as", "reshape_as", "expand_as", by=_shaped_as)
 
 
-@rule("view", formula="x", family="structural", budget=rounding.EXACT, proven=True, complex=unchanged)
+@rule(
+    "view", formula="x", family="structural", affine_in=EVERYTHING, budget=rounding.EXACT, proven=True,
+    complex=unchanged,
+)  # fmt: skip
 def view(input: Box, *shape: Any, dtype: torch.dtype | None = None, **size: Any) -> Box:
     """The same memory in another shape. A view with another dtype is refused."""
     if dtype is not None or (shape and isinstance(shape[0], torch.dtype)):
@@ -82,7 +91,7 @@ def _detach_in_place(input: Box) -> Box:
 
 _detached = [torch.detach_, torch.ops.aten.detach_]
 add_op(
-    Op("detach_", "x", "structural", _detach_in_place, torch.detach_, budget=rounding.EXACT, proven=True),
+    Op("detach_", "x", "identity", _detach_in_place, torch.detach_, budget=rounding.EXACT, proven=True),
     _detached,
 )
 OPS.update({function: dataclasses.replace(OPS[function], inplace=False) for function in _detached})
@@ -114,10 +123,12 @@ structural(
     "new_empty_strided",
     "new_tensor",
     by=_new,
+    family="reads no values",
+    affine_in=(),
 )
 
 
-@rule("new", formula="0", family="structural", budget=EXACT, proven=True)
+@rule("new", formula="0", family="reads no values", budget=EXACT, proven=True)
 def new(input: Box, *size: Any, device: Any = None) -> Any:
     """As `new_empty` for a size.
 
@@ -141,13 +152,13 @@ def _filled(function: Any, input: Box, *size: Any, fill_value: Any, **kwargs: An
     return Box(lower, upper) if like.dtype.is_floating_point or like.dtype is torch.bool else lower
 
 
-@rule("full_like", formula="a", family="structural", proven=True)
+@rule("full_like", formula="a", family="reads no values", proven=True)
 def full_like(input: Box, fill_value: Any, **kwargs: Any) -> Any:
     """A point box with memory of its own."""
     return _filled(torch.full_like, input, fill_value=fill_value, **kwargs)
 
 
-@rule("new_full", formula="a", family="structural", proven=True)
+@rule("new_full", formula="a", family="reads no values", proven=True)
 def new_full(input: Box, size: Any, fill_value: Any, **kwargs: Any) -> Any:
     """A point box with memory of its own."""
     return _filled(torch.Tensor.new_full, input, size, fill_value=fill_value, **kwargs)

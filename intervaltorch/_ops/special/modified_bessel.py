@@ -76,14 +76,20 @@ piecewise_monotone(
 increasing(
     "i1", "modified_bessel_i1", formula=r"I_1(x)", function=_unscaled(torch.special.i1, torch.special.i1e),
     budget=Budget(20), torch_checks=True,
+    curvature="concave", inflections=(0.0,),
 )  # fmt: skip
-piecewise_monotone("i0e", formula=r"e^{-|x|} I_0(x)", critical=(0.0,), image=(0.0, 1.0), budget=Budget(8))
+piecewise_monotone(
+    "i0e", formula=r"e^{-|x|} I_0(x)", critical=(0.0,), image=(0.0, 1.0), budget=Budget(8), curvature="convex",
+    inflections=(0.0, 0.0),
+)  # fmt: skip
 
 PEAK_OF_I1E = 1.5451272579925426  # the root of I0(x) = (1 + 1/x) I1(x)
+I1E_BENDS = 2.7814929353479470786  # where its second derivative is 0
 
 piecewise_monotone(
     "i1e", formula=r"e^{-|x|} I_1(x)", critical=(-PEAK_OF_I1E, PEAK_OF_I1E), image=(-0.2191, 0.2191),
     budget=Budget(20),
+    curvature="concave", inflections=(-I1E_BENDS, 0.0, I1E_BENDS),
 )  # fmt: skip
 
 # --- K0, K1 -----------------------------------------------------------------------------------------------------------

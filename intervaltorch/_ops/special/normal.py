@@ -17,9 +17,18 @@ from ..elementwise.arithmetic import absolute
 
 # --- the error function and the normal distribution ---------------------------------------------------------
 
-increasing("erf", formula=r"\operatorname{erf} x", image=(-1.0, 1.0), budget=Budget(2, cuda=4))
-decreasing("erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2, cuda=10))
-increasing("erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), budget=Budget(2, cuda=10))
+increasing(
+    "erf", formula=r"\operatorname{erf} x", image=(-1.0, 1.0), budget=Budget(2, cuda=4), curvature="convex",
+    inflections=(0.0,),
+)  # fmt: skip
+decreasing(
+    "erfc", formula=r"\operatorname{erfc} x", image=(0.0, 2.0), budget=Budget(2, cuda=10), curvature="concave",
+    inflections=(0.0,),
+)  # fmt: skip
+increasing(
+    "erfinv", formula=r"\operatorname{erf}^{-1} x", domain=(-1.0, 1.0), budget=Budget(2, cuda=10), curvature="concave",
+    inflections=(0.0,),
+)  # fmt: skip
 
 
 def _exp_of_square(x: Tensor, scale: float) -> tuple[Tensor, Tensor]:
@@ -59,7 +68,9 @@ decreasing(
     "erfcx", formula=r"e^{x^2} \operatorname{erfc} x", function=_erfcx, image=(0.0, inf), curvature="convex",
     budget=Budget(12),
 )  # fmt: skip
-increasing("ndtri", formula=r"\Phi^{-1}(x)", domain=(0.0, 1.0), budget=Budget(8))
+increasing(
+    "ndtri", formula=r"\Phi^{-1}(x)", domain=(0.0, 1.0), budget=Budget(8), curvature="concave", inflections=(0.5,)
+)
 increasing(
     "log_ndtr", formula=r"\log \Phi(x)", function=_log_ndtr, image=(-inf, 0.0), curvature="concave", budget=Budget(12)
 )
@@ -98,14 +109,9 @@ def sinc(input: Box) -> Box:
 
 
 @rule(
-    "spherical_bessel_j0",
-    formula=r"\sin(x) / x",
-    family="waves",
-    budget=Budget(6, cuda=8),
-    image=(-0.21724, 1.0),
-    proven=True,
-    torch_checks=True,
-)
+    "spherical_bessel_j0", formula=r"\sin(x) / x", family="waves", budget=Budget(6, cuda=8), image=(-0.21724, 1.0),
+    proven=True, torch_checks=True,
+)  # fmt: skip
 def spherical_bessel_j0(x: Box) -> Box:
     """The hull, by the argument of `sinc`: the function is sinc(x / π)."""
     return _damped_wave(x, lambda x: torch.sin(x) / x, pi)
