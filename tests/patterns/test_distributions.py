@@ -10,6 +10,16 @@ from intervaltorch import DomainError, IntervalTensor, UndecidedError, Unsupport
 from intervaltorch.testing import assert_encloses, sample_points
 from tests.patterns.check import boxes_of, check, refuses
 
+
+@pytest.fixture(autouse=True)
+def _validated():
+    """Arguments are validated, as by default; `torch._dynamo` switches that off where a test has imported it."""
+    before = D.Distribution._validate_args
+    D.Distribution.set_default_validate_args(True)
+    yield
+    D.Distribution.set_default_validate_args(before)
+
+
 ONES, ZEROS = torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
 EYE = torch.eye(3, dtype=torch.float64)
 LABELS = torch.tensor([0.0, 1.0, 1.0], dtype=torch.float64)
