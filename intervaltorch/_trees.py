@@ -1,6 +1,6 @@
-"""Nested tuples, lists and dicts, which hold the arguments and results of calls: the one place that walks through them.
+"""Walks through nested tuples, lists and dicts, which hold the arguments and results of calls.
 
-Torch has trees of its own (`torch.utils._pytree`), which know more containers. They are slower, and rules are hot.
+Torch's own trees (`torch.utils._pytree`) know more containers, but are slower, and rules are called often.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["filled", "leaves", "map_kind", "map_result", "zip_results"]
 
 
 def leaves(tree: Any) -> Iterator[Any]:
-    """What nested tuples, lists and dicts hold."""
+    """The leaves of nested tuples, lists and dicts."""
     if isinstance(tree, (tuple, list, dict)):
         for item in tree.values() if isinstance(tree, dict) else tree:
             yield from leaves(item)
@@ -23,7 +23,7 @@ def leaves(tree: Any) -> Iterator[Any]:
 
 
 def map_kind(kind: Any, change: Callable[[Any], Any], tree: Any) -> Any:
-    """Change what is of some kind, a class or a tuple of classes, in nested tuples, lists and dicts.
+    """Change the instances of a class, or of a tuple of classes, in nested tuples, lists and dicts.
 
     Containers of other classes, such as sizes and named tuples, are leaves.
     """
@@ -38,7 +38,7 @@ def map_kind(kind: Any, change: Callable[[Any], Any], tree: Any) -> Any:
 
 
 def map_result(change: Callable[[Any], Any], result: Any) -> Any:
-    """Change what a result holds: nested tuples and lists, named ones included."""
+    """Change the leaves of a result: of nested tuples and lists, named ones included."""
     if isinstance(result, (tuple, list)):
         return filled(result, [map_result(change, item) for item in result])
     return change(result)

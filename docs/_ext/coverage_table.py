@@ -1,4 +1,4 @@
-"""The tables of what becomes of each function of torch, made from the tables that the library itself reads."""
+"""The tables of all functions of torch by their kind, made from the tables that the library itself reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from intervaltorch._records.registry import OPS, spelled
 
 
 class CoverageTable(SphinxDirective):
-    """A table of counts, then one section for each of the four things that can become of a function."""
+    """A table of counts, then one section for each of the four kinds of functions."""
 
     def run(self) -> list[nodes.Node]:
         """Build the nodes from the installed package and torch."""

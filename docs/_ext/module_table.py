@@ -36,7 +36,7 @@ def _cases(name: str) -> list[Case]:
 
 
 def _status(name: str) -> tuple[str, str]:
-    """What boxes get from a module, and the reason for what they do not."""
+    """Whether a module takes boxes, and the reasons where it refuses them."""
     if name in ABSTRACT:
         return BASE, ABSTRACT[name]
     if name in CONTAINERS:

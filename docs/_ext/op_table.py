@@ -83,7 +83,7 @@ def row(cells: Iterable[Cell]) -> nodes.row:
 
 
 def _outward(op: Op) -> str:
-    """What the outward bounds rest on."""
+    """The basis of the outward bounds."""
     if op.budget == EXACT:
         return "exact"
     if op.budget is not None:

@@ -1,7 +1,7 @@
-"""What must hold in torch and in the processor for a rounding error bound to be true, and the refusals where it fails.
+"""The conditions on torch and the processor under which rounding error bounds are true, and a check for each.
 
-Each check raises `UnprovenOpError` with what to set. All are cheap enough to be made at every operation, but for the
-one of the thread pool, which is made on entering outward mode and whenever the number of threads changes.
+Each check raises `UnprovenOpError`, which names the setting to change. The checks are cheap enough for every operation,
+except the check of the thread pool. It runs on entering outward mode and whenever the number of threads changes.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What rules stand on: theorems that bound whole families of functions, and what their proofs share."""
+"""The basis of the rules: theorems that bound whole families of functions, and the helpers that their proofs share."""
