@@ -19,8 +19,8 @@ from ._compat import tree_leaves, tree_map
 from ._dispatch.scripts import hidden_errors_raised
 from ._records.draws import Draws, draws_told
 from ._relax.explain import Explanation, explained
-from ._relax.follow import Run
 from ._relax.run import Method, check_method, finished, relaxed
+from ._relax.state import Run
 from ._tensor.interval import IntervalTensor
 from .errors import GradientWarning, IntervalError
 

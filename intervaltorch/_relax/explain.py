@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from .follow import Run
+from .state import Run
 
 __all__ = ["Explanation", "Row", "explained"]
 

@@ -13,8 +13,8 @@ from .._records.registry import Box
 from .._tensor.interval import IntervalTensor
 from ..errors import UnprovenOpError
 from . import backward
-from .follow import Run, current, following, node_of
 from .slopes import optimised
+from .state import Run, current, following, node_of
 from .tensor import RelaxedTensor
 
 __all__ = ["METHODS", "Method", "check_method", "finished", "relaxed"]

@@ -7,7 +7,7 @@ from typing import Any
 from .._compat import enable_reentrant_dispatch
 from .._dispatch.calls import dispatch, dispatch_aten
 from .._tensor.interval import IntervalTensor
-from . import follow
+from . import follow, state
 from .nodes import Node
 
 __all__ = ["RelaxedTensor"]
@@ -45,7 +45,7 @@ class RelaxedTensor(IntervalTensor):
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         """Answer a torch function by its rule, and give the results their nodes."""
-        args, kwargs = follow.relaxed(cls, args), follow.relaxed(cls, kwargs or {})
+        args, kwargs = state.relaxed(cls, args), state.relaxed(cls, kwargs or {})
         return follow.answer(cls, func, args, kwargs, lambda *a, **k: dispatch(cls, func, types, a, k))
 
     @classmethod
@@ -53,7 +53,7 @@ class RelaxedTensor(IntervalTensor):
         cls, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None
     ) -> Any:
         """Answer the ATen calls of a C++ kernel by their rules, and give the results their nodes."""
-        args, kwargs = follow.relaxed(cls, args), follow.relaxed(cls, kwargs or {})
+        args, kwargs = state.relaxed(cls, args), state.relaxed(cls, kwargs or {})
         return follow.answer(
             cls, func, args, kwargs, lambda *a, **k: dispatch_aten(cls, func, a, k), enable_reentrant_dispatch
         )

@@ -9,19 +9,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from flint import arb, ctx
-from intervaltorch._relax.facts import CURVES
 from torch import nn
 
 from intervaltorch import IntervalTensor, bound, rounding, supported_ops
 from intervaltorch._records.registry import Box
-from intervaltorch._relax.follow import Run, following, node_of
 from intervaltorch._relax.nodes import Totals
+from intervaltorch._relax.state import Run, following, node_of
 from intervaltorch._relax.tensor import RelaxedTensor
-from intervaltorch._theorems.lines import Curve, lines
+from intervaltorch._theorems.lines import lines
 from tests.budgets import exact
+from tests.relax.test_lines import NAMES, curve_of
 from tests.relax.test_lines import boxes as boxes_of
 
 METHODS = ("crown-ibp", "crown", "alpha-crown")
+CURVES = {name: curve_of(name) for name in NAMES}
 DTYPES = (torch.float32, torch.float64)
 OPS = {op.name: op for op in supported_ops()}
 
@@ -137,14 +138,14 @@ def pull_down(node, start, rows):
 KNOWN = sorted(
     name
     for name, op in OPS.items()
-    if name in exact.UNARY and name != "mul" and ((name in CURVES and not CURVES[name].period) or op.curvature)
+    if name in exact.UNARY and name in CURVES and name != "mul" and not CURVES[name].period
 )
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_lines_hold_in_real_arithmetic(name):
     """Against ball arithmetic at points across each box, its ends, and the points of interest."""
-    op, curve = OPS[name], CURVES.get(name) or Curve(OPS[name].curvature)
+    op, curve = OPS[name], CURVES[name]
     every = boxes_of(op, curve)
     x = Box(every.lower[::13], every.upper[::13])
     with rounding("outward"):
