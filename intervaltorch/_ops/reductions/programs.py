@@ -1,7 +1,7 @@
 """Reductions and pooling as programs of functions that have lines, for `Op.parts`.
 
-Each computes the same function, in real arithmetic. A program may answer `NotImplemented` for arguments that it does
-not take.
+Each program computes the function of its name in real arithmetic. It returns `NotImplemented` for arguments that it
+does not take.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch.nn.functional as F
 
 
 def amin(input: Any, dim: Any = (), keepdim: bool = False) -> Any:
+    """-max(-x)."""
     return -torch.amax(-input, dim, keepdim)
 
 
@@ -32,16 +33,19 @@ def shift_down(input: Any, dim: Any) -> tuple[Any, Any, Any]:
 
 
 def log_sum(shifted: Any, allowed: Any, dim: Any) -> Any:
+    """The logarithm of the sum of exponentials of the entries that are not masked."""
     return torch.log((torch.exp(shifted) * allowed).sum(dim, keepdim=True))
 
 
 def logsumexp(input: Any, dim: Any, keepdim: bool = False) -> Any:
+    """The logarithm of the sum of exponentials of shifted entries, plus the shift."""
     shifted, top, allowed = shift_down(input, dim)
     total = log_sum(shifted, allowed, dim) + top
     return total if keepdim else torch.squeeze(total, dim)
 
 
 def var(input: Any, dim: Any = None, unbiased: Any = True, keepdim: bool = False, *, correction: Any = None) -> Any:
+    """The sum of squared deviations from the mean, divided by n - c."""
     if isinstance(dim, bool):
         return NotImplemented
     dims = tuple(range(input.ndim)) if dim is None else dim if isinstance(dim, (tuple, list)) else (dim,)
@@ -54,11 +58,13 @@ def var(input: Any, dim: Any = None, unbiased: Any = True, keepdim: bool = False
 
 
 def std(*args: Any, **kwargs: Any) -> Any:
+    """The root of the variance."""
     found = var(*args, **kwargs)
     return found if found is NotImplemented else torch.sqrt(found)
 
 
 def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+    """A norm of order 1, 2 or infinity."""
     dims = tuple(range(x.ndim)) if dim is None else dim
     if ord == 1 and dtype is None:
         return x.abs().sum(dims, keepdim=keepdim)
@@ -71,7 +77,7 @@ def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *,
 
 def max_pool(input: Any, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
               ceil_mode: bool = False, return_indices: bool = False) -> Any:  # fmt: skip
-    """The largest entry of each window, the padding being a number below all entries."""
+    """The largest entry of each window. The padding is a number below all entries."""
 
     def pair(x: Any, n: int) -> list[int]:
         return [x] * n if isinstance(x, int) else list(x) * (n if len(x) == 1 else 1)
