@@ -15,33 +15,34 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from intervaltorch import EXACT, Budget, Op, supported_ops
+from intervaltorch._records.registry import ELEMENTWISE, EVERYTHING
 
 Cell: TypeAlias = nodes.Element | str | None
 
 
 class OpTable(SphinxDirective):
-    """A paragraph of counts, then one section and table for each family."""
+    """A paragraph of counts, then one section and table for each topic."""
 
     def run(self) -> list[nodes.Node]:
         """Build the nodes from the records of the installed package."""
         self.env.note_reread()  # the package may have changed where the page has not
         ops = supported_ops()
-        return [_counts(ops), *(_section(family, group) for family, group in _families(ops))]
+        return [_counts(ops), *(_section(topic, group) for topic, group in _topics(ops))]
 
 
-def _families(ops: Iterable[Op]) -> Iterator[tuple[str, list[Op]]]:
-    """The ops by family."""
-    for family, group in groupby(ops, key=lambda op: op.family):
-        yield family, list(group)
+def _topics(ops: Iterable[Op]) -> Iterator[tuple[str, list[Op]]]:
+    """The ops by topic."""
+    for topic, group in groupby(sorted(ops, key=lambda op: (op.topic, op.name)), key=lambda op: op.topic):
+        yield topic, list(group)
 
 
 def _counts(ops: list[Op]) -> nodes.paragraph:
     spellings = sum(len(op.spellings) for op in ops)
-    families = len({op.family for op in ops})
+    topics = len({op.topic for op in ops})
     kinds = Counter(_outward(op).partition(" ")[0] for op in ops)
     sharp = sum(op.sharp for op in ops)
     text = (
-        f"{len(ops)} operations in {families} families, under {spellings} spellings. In outward mode "
+        f"{len(ops)} operations on {topics} topics, under {spellings} spellings. In outward mode "
         f"{kinds['exact']} are exact, {kinds['proof']} have a proof, {kinds['within']} a stated error budget "
         f"and {kinds['best']} neither. {sharp} give the hull of their range; the other {len(ops) - sharp} "
         "may give more."
@@ -49,9 +50,9 @@ def _counts(ops: list[Op]) -> nodes.paragraph:
     return nodes.paragraph("", text, classes=["op-counts"])
 
 
-def _section(family: str, ops: list[Op]) -> nodes.section:
-    section = nodes.section(ids=[nodes.make_id(f"family-{family}")], names=[family])
-    section += nodes.title("", f"{family} ({len(ops)})")
+def _section(topic: str, ops: list[Op]) -> nodes.section:
+    section = nodes.section(ids=[nodes.make_id(f"topic-{topic}")], names=[topic])
+    section += nodes.title("", f"{topic} ({len(ops)})")
     section += _table(ops)
     return section
 
@@ -79,7 +80,7 @@ def row(cells: Iterable[Cell]) -> nodes.row:
     return row
 
 
-# --- columns: each makes the cell of one record; a column that is empty in a whole family is left out -------
+# --- columns: each makes the cell of one record; a column that is empty in a whole topic is left out -------
 
 
 def _outward(op: Op) -> str:
@@ -124,12 +125,33 @@ def _remark(op: Op) -> nodes.Element | None:
     return nodes.inline("", "", *parts)
 
 
+def _lines(op: Op) -> str | None:
+    """How linear relaxations follow the function."""
+    ways = []
+    if callable(op.affine_in):
+        ways.append("affine, depending on the call")
+    elif op.affine_in:
+        names = "" if op.affine_in == EVERYTHING else " or ".join(", ".join(sorted(each)) for each in op.affine_in)
+        ways.append(f"affine in {names}" if names else "affine")
+    if op.curve is not None:
+        ways.append("lines, depending on its parameters")
+    elif op.kinks is not None:
+        ways.append(f"lines with kinks at {', '.join(f'{x:g}' for x in op.kinks)}")
+    elif op.family in ELEMENTWISE and op.curvature:
+        ways.append("lines" + f" that bend at {', '.join(f'{x:.5g}' for x in op.inflections)}" * bool(op.inflections))
+    if op.parts is not None:
+        ways.append("parts")
+    return "; ".join(ways) or None
+
+
 COLUMNS: dict[str, Callable[[Op], Cell]] = {
     "operation": lambda op: nodes.literal("", op.name),
+    "theorem": lambda op: op.family,
     "formula": lambda op: nodes.math("", op.formula) if op.formula else None,
     "domain": lambda op: _interval(*op.domain),
     "image": lambda op: _interval(*op.image),
     "curvature": lambda op: op.curvature,
+    "relaxed": _lines,
     "sharp": lambda op: "yes" if op.sharp else "no",
     "outward": _outward,
     "outward on CUDA": _on_cuda,

@@ -37,6 +37,8 @@ def register(
     domain: tuple[float, float] = (-inf, inf),
     image: tuple[float, float] = (-inf, inf),
     curvature: Literal["convex", "concave"] | None = None,
+    inflections: tuple[float, ...] = (),
+    parts: Callable[..., Any] | None = None,
     budget: Budget | None = None,
 ) -> Any:
     r"""Give a function interval bounds: by its direction, by its critical points, or by a rule.
@@ -60,7 +62,11 @@ def register(
         rule: bounds the function on boxes.
         domain: closed interval outside which the function gives NaN; boxes that leave it raise `DomainError`.
         image: closed interval that contains every value.
-        curvature: the curvature of the function on its domain, `"convex"` or `"concave"`.
+        curvature: of the function on its domain, or left of its first inflection point.
+        inflections: where the curvature changes its sign, in increasing order; a kink between two arcs of one curvature
+            is named twice. With `curvature`, linear relaxations (`bound(..., method="crown")`) draw lines.
+        parts: the same function by functions that have linear relaxations: takes the function's own arguments, as
+            interval tensors, and may return `NotImplemented`. For functions registered with `rule`.
         budget: rounding error of a computed value, or of the ends that a rule returns (`EXACT` for a rule that rounds
             outward itself). Without a budget, outward bounds are best effort, and `strict` refuses them.
 
@@ -84,10 +90,11 @@ def register(
     if function is None:
         return functools.partial(
             register, formula=formula, monotone=monotone, critical=critical, rule=rule, domain=domain, image=image,
-            curvature=curvature, budget=budget,
+            curvature=curvature, inflections=inflections, parts=parts, budget=budget,
         )  # fmt: skip
     name = _name(function)
     _check(name, monotone, critical, rule, domain, image, curvature, budget)
+    _check_lines(name, rule, curvature, inflections, parts)
     called, entries = _entries(function)
     points = tuple(critical or ())
     parameter = next(iter(inspect.signature(function).parameters), "") if inspect.isfunction(function) else "input"
@@ -117,12 +124,14 @@ def register(
                 )
             return y
 
-        return _in_order(name, _complete(spanned(first, evaluate, points, None, curvature), name, budget, image, first))
+        box = spanned(first, evaluate, points, None, None if inflections else curvature)
+        return _in_order(name, _complete(box, name, budget, image, first))
 
     family = f"{monotone}" if monotone else "rule" if critical is None else "piecewise monotone"
     op = Op(
         name, formula, family, enclose, function, domain, image, curvature, points, budget, proven=budget is not None,
         sharp=rule is None, note=inspect.getdoc(function) or "", registered=True,
+        inflections=tuple(inflections), parts=parts, topic="registered",
     )  # fmt: skip
     add_op(op, entries)
     return called
@@ -180,6 +189,23 @@ def _check(
             f"the rule of {name} has a budget with an input term, but a rule may have any inputs",
             "state the error relative to the ends that the rule returns, or round them in the rule and pass EXACT",
         )
+
+
+def _check_lines(name: str, rule: Any, curvature: str | None, inflections: Any, parts: Any) -> None:
+    """Raise RegistrationError for what linear relaxations cannot read."""
+    points = tuple(inflections) if isinstance(inflections, (tuple, list)) else None
+    if points is None or list(points) != sorted(points) or any(points.count(p) > 2 for p in points):
+        raise RegistrationError(
+            f"inflections={inflections!r} for {name}",
+            "it is a tuple of points in increasing order, such as (0.0,); a kink is named twice",
+        )
+    if points and (curvature is None or rule is not None):
+        raise RegistrationError(
+            f"inflections={inflections!r} for {name} do not say how it bends",
+            "pass curvature='convex' or 'concave' for the arc left of the first, and monotone= or critical=",
+        )
+    if parts is not None and not callable(parts):
+        raise RegistrationError(f"parts={parts!r} for {name} cannot be called", "it takes the function's arguments")
 
 
 @functools.lru_cache(maxsize=1)
