@@ -182,7 +182,7 @@ case(nn.GroupNorm, IMAGE, 2, 4)
 case(nn.LocalResponseNorm, IMAGE, 3)
 but(
     case(nn.CrossMapLRN2d, IMAGE, 3),
-    refusal="torch.Tensor.new",
+    refusal="torch.Tensor.resize_as_",
     reason="torch writes it in place, inside a `torch.autograd.Function`; `nn.LocalResponseNorm` is bounded",
 )
 
@@ -201,8 +201,8 @@ case(nn.AvgPool2d, IMAGE, 3, 2, padding=1, ceil_mode=True, count_include_pad=Fal
 for _dims in (2, 3):
     but(
         case(getattr(nn, f"FractionalMaxPool{_dims}d"), dict(BY_DIMENSION)[_dims], 2, output_size=2),
-        refusal="windows are drawn",
-        reason="its windows are drawn",
+        refusal="pooling over random windows",
+        reason="its windows are random",
     )
 case(nn.MaxUnpool1d, (box(1, 2, 2), torch.tensor([[[0, 3], [1, 2]]])), 2)
 case(nn.MaxUnpool2d, (box(1, 1, 2, 2), torch.tensor([[[[0, 3], [9, 10]]]])), 2)
