@@ -104,7 +104,7 @@ def down(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor
     """Return a number at most y - error, as a constant shift for autograd; -inf where either is NaN.
 
     The subtraction errs by half an ulp of its result, at most u(|y| + error). The caller's `error` must contain
-    eps·|y| + tiny for this error, as `slack` does. Where y overflowed to +inf, the real value may be finite: it is at
+    eps/2·|y| for this error, as `slack` does. Where y overflowed to +inf, the real value may be finite: it is at
     least the largest finite number less the relative error of y. `overflow` must exceed this relative error.
     """
     lower = y - error
@@ -123,14 +123,14 @@ def up(y: Tensor, error: Tensor | float, overflow: float = 2.0**-10) -> Tensor:
 
 @torch.no_grad()
 def slack(y: Tensor, budget: Budget, x: Tensor | None = None) -> Tensor:
-    """Return the error of a computed y by its budget, and one eps·|y| + tiny for `down` and `up`.
+    """Return the error of a computed y by its budget, and half an eps·|y| + tiny for `down` and `up`.
 
     The products and sums here have non-negative terms and err by less than 8u relative to their value, which the factor
     1 + 8 eps covers. For an overflowed y the error is that of the largest finite number.
     """
     info = torch.finfo(y.dtype)
     room = 1 + 8 * info.eps
-    error = y.abs().clamp_(max=info.max).mul_((budget.relative + 1) * info.eps * room)
+    error = y.abs().clamp_(max=info.max).mul_((budget.relative + 0.5) * info.eps * room)
     if budget.input and x is not None:
         error = error + x.abs() * (budget.input * info.eps * room)
     return error.add_((budget.absolute + 1) * info.tiny * room)
@@ -198,12 +198,12 @@ def _shift(dtype: torch.dtype, budget: Budget, image: tuple[float, float]) -> tu
     """How `widen` moves bounds: factor of abs(y), summand, the bound that replaces an overflow, and the image.
 
     The factor's conversion to the dtype and its product with abs(y) err relatively by 2u together, which 1 + 8 eps
-    covers. Each of the two sums rounds to within u|y|, hence 3/2 eps·|y| more, or one eps·|y| without a summand.
+    covers. Each of the two sums rounds to within u|y|, hence one eps·|y| more, or half an eps·|y| without a summand.
     """
     info = torch.finfo(dtype)
     room = 1 + 8 * info.eps
     absolute = (budget.absolute + 1) * info.tiny * room
-    relative = (budget.relative + (1.5 if absolute else 1)) * info.eps * room
+    relative = (budget.relative + (1 if absolute else 0.5)) * info.eps * room
     # A correctly rounded result only overflows beyond the largest number.
     overflow = 0.0 if budget.relative <= 0.5 and not budget.input else (budget.relative + 8) * info.eps
     least, greatest = neighbour(image[0], dtype, -inf), neighbour(image[1], dtype, inf)

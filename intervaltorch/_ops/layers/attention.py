@@ -195,8 +195,9 @@ def _greatest_mean(weights: Box, value: Tensor, greatest: Tensor) -> Tensor:
     """The least of some upper bounds of a mean of values. No value with a weight is larger than `greatest`.
 
     Outward, let there be n keys, and let γ be that of n + 8. A share λs errs by less than γλ, because the least weights
-    sum to at most 1. The products, whose factors are differences, err by γ times `size` together, and by the underflow
-    of 2n products. Each of the last two sums errs by half an eps, and `rounding.up` needs as much for itself.
+    sum to at most 1. The products, whose factors are differences, err by γ times `size` together. Each of the last two
+    sums errs by half an eps, and `rounding.up` needs as much for itself. What underflows adds up to less than
+    8(n + 8)u < 4 smallest normal numbers.
     """
     keys, info = value.shape[-2], torch.finfo(value.dtype)
     growth = rounding.gamma(keys + 8, value.dtype) if rounding.outward() else 0.0
@@ -208,7 +209,7 @@ def _greatest_mean(weights: Box, value: Tensor, greatest: Tensor) -> Tensor:
 
     def share(turn: Tensor) -> Tensor:
         product = left * turn
-        return product + (turn.detach().abs() * growth + info.tiny) if growth else product
+        return product + turn.detach().abs() * growth if growth else product
 
     most = share(greatest)
     most = torch.where(most.isnan(), inf, most)
@@ -222,7 +223,7 @@ def _greatest_mean(weights: Box, value: Tensor, greatest: Tensor) -> Tensor:
     with torch.no_grad():
         size = torch.matmul(weights.upper, value.abs())
         error = size * (growth * (1 + growth)) + (mean.abs() + bound.abs()) * info.eps
-        error = error * (1 + 8 * info.eps) + (4 * keys + 4) * info.tiny
+        error = error * (1 + 8 * info.eps) + 4 * info.tiny
     return rounding.up(bound, error.nan_to_num(nan=inf))
 
 

@@ -92,8 +92,8 @@ def _within(box: Box, least: Tensor, greatest: Tensor) -> Box:
 def _between(z: Box, n: Box, h: Box) -> Box:
     """The hull of (1 - z) n + z h for z in [0, 1]; see the top of this file.
 
-    Rounding: 1 - z, its product with n, and z h together err by at most 2u max(|n|, |h|) and by two underflows. Their
-    sum errs by u of itself. A weighted mean lies between the two values.
+    Rounding: 1 - z, its product with n, and z h together err by at most 2u max(|n|, |h|), and their sum by
+    u of itself. A weighted mean lies between the two values.
     """
     at_least = torch.where(h.lower < n.lower, z.upper, z.lower)
     at_most = torch.where(h.upper > n.upper, z.upper, z.lower)
@@ -105,7 +105,7 @@ def _between(z: Box, n: Box, h: Box) -> Box:
     with torch.no_grad():
         sizes = [torch.maximum(a.abs(), b.abs()) for a, b in zip(n, h, strict=True)]
         least, greatest = torch.minimum(n.lower, h.lower), torch.maximum(n.upper, h.upper)
-    box = widened(box, rounding.ieee_budget(0.5, input=1.5, absolute=2), at=(sizes[0], sizes[1]))
+    box = widened(box, rounding.ieee_budget(0.5, input=1), at=(sizes[0], sizes[1]))
     return _within(box, least, greatest)
 
 

@@ -54,8 +54,9 @@ def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
     """Bound x_i - log of the sum of exponentials of the others, from below (side -1) or above (+1).
 
     The sum s errs relatively by at most twice the error of a sum in [1, n] of exponentials. The rounding u·t_i of their
-    arguments adds up to at most u log n (see `logsumexp`). Both subtractions and the last sum add a rounding each, and
-    the logarithm adds less than the spare 3 eps log n. NaN, from infinite entries, becomes an infinite bound.
+    arguments adds up to at most u log n (see `logsumexp`). Both subtractions and the last sum add a rounding each: of
+    the odds, and of x_i - m, which is at most log s larger. That and the logarithm add less than the spare 3 eps log n.
+    NaN, from infinite entries, becomes an infinite bound.
     """
     largest, sums = _others(others, dim)
     logs = torch.log(sums)
@@ -64,9 +65,8 @@ def _log_odds(x: Tensor, others: Tensor, dim: int, side: int) -> Tensor:
         with torch.no_grad():
             n, info = x.shape[dim], torch.finfo(x.dtype)
             relative = 2 * rounding.gamma(2 * (n + 2), x.dtype) + info.eps * (8 + 4 * math.log(max(n, 1)))
-            # Each size is scaled before they are added, which could overflow.
-            error = (x - largest).abs() * (info.eps / 2) + odds.abs() * info.eps
-            error = (error + relative).mul_(1 + 8 * info.eps).add_(info.tiny)
+            error = odds.abs() * (1.5 * info.eps)
+            error = error.add_(relative).mul_(1 + 8 * info.eps).add_(info.tiny)
             error = torch.where(largest == -inf, 0.0, error)  # infinite odds are exact
         odds = odds + side * error
     return odds.nan_to_num(nan=side * inf, posinf=inf, neginf=-inf)

@@ -69,8 +69,7 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
 def _covariances(x: Box, n: int, correction: int) -> Box:
     """Covariances without weights of rows with n entries."""
     z = sub(x, _middle(x))
-    share = below(z.lower.new_tensor(1 / n), CORRECTLY_ROUNDED)
-    product = matmul(_once(z, mean(z, -1, keepdim=True), share), both(torch.t, z))
+    product = matmul(_once(z, mean(z, -1, keepdim=True), 1 / n), both(torch.t, z))
     result = div(intersect(product, both(torch.t, product)), n - correction)
     spread = std(x, -1, correction=correction).upper
     result = intersect(result, _cauchy_schwarz(spread))
@@ -90,7 +89,7 @@ def _middle(x: Box) -> Tensor:
     return (x.lower.mean(-1, keepdim=True) / 2 + x.upper.mean(-1, keepdim=True) / 2).nan_to_num(0.0, 0.0, 0.0)
 
 
-def _once(z: Box, average: Box, share: Tensor) -> Box:
+def _once(z: Box, average: Box, share: Any) -> Box:
     """Deviations from a mean in which each entry has at least this share. The entry is counted once, not twice."""
     own = own_share(z, share)
     return Box(

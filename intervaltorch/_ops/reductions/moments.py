@@ -40,8 +40,10 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     known = sum_budget(n, dtype)
     if ord == 1:
         return known
-    if ord == 2:  # half the error of the sum, about nu/2, and u of the root are less than `known`, which is 2(n + 1) u
-        return rounding.ieee_budget(known.relative, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
+    if ord == 2:
+        # The sum errs by g = nu/(1 - 2nu), its root by g/2 + g²/2 and by u more. With nu < 1/4 this is less than half of
+        # γ of 2(n + 1), which is (n + 1)u/(1 - 2(n + 1)u).
+        return rounding.ieee_budget(known.relative / 2, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.stated_or_guessed("vector_norm of this order", None)
     share = max(1.0, 1 / abs(ord))
     absolute = (n * info.tiny) ** min(1.0, 1 / ord) / info.tiny if ord > 0 else 4
@@ -177,8 +179,8 @@ def _least_deviation(z: Box, dim: Dims, n: int, steps: int) -> Tensor:
     if rounding.outward():
         reach = rounding.down(reach, _reach_error(z, direction, dim, n))
     # Infinite ends and directions give infinities or NaN, and the bound 0.
-    least = below((reach / length).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), CORRECTLY_ROUNDED)
-    return torch.clamp(least, min=0)
+    # The error of `reach` holds 2 eps of it: half an eps for `down`, and half for the rounding of this quotient.
+    return torch.clamp((reach / length).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), min=0)
 
 
 @torch.no_grad()
@@ -239,8 +241,8 @@ def _spread(name: str, x: Any, dim: Dims, keepdim: bool, correction: float) -> B
             f"called with shape {tuple(x.lower.shape)}, dim={dim}",
             "reduce more values, or pass correction=0 (unbiased=False)",
         )
-    scale = math.sqrt(degrees)
-    lower, upper = below(found.least / scale, CORRECTLY_ROUNDED), above(found.most / scale, CORRECTLY_ROUNDED)
+    scale, known = math.sqrt(degrees), rounding.ieee_budget(1)  # of a root and a quotient
+    lower, upper = below(found.least / scale, known), above(found.most / scale, known)
     lower = torch.clamp(lower, min=0)
     if keepdim:
         return Box(lower, upper)
