@@ -41,7 +41,7 @@ def norm_budget(ord: float, n: int, dtype: torch.dtype) -> Budget:
     if ord == 1:
         return known
     if ord == 2:
-        # The sum errs by g = nu/(1 - 2nu), its root by g/2 + g²/2 and by u more. With nu < 1/4 this is less than half of
+        # The sum errs by g = nu/(1 - 2nu), its root by g/2 + g²/2 and u more. With nu < 1/4 this is less than half of
         # γ of 2(n + 1), which is (n + 1)u/(1 - 2(n + 1)u).
         return rounding.ieee_budget(known.relative / 2, absolute=math.sqrt(n + 1) / math.sqrt(info.tiny))
     rounding.stated_or_guessed("vector_norm of this order", None)
