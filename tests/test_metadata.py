@@ -126,7 +126,9 @@ def assert_chords(op, x, sign):
         t = (b - a) / (c - a)
         chord = y[: -2 * step] * (1 - t) + y[2 * step :] * t
         room = error_of(op, chord, c) + error_of(op, y[step:-step], b) + error_of(op, y[: -2 * step], a) + 2 * slack_
-        room = room + error_of(op, y[2 * step :], c) + torch.finfo(torch.float64).eps * (chord.abs() + b.abs())
+        # The chord's own rounding: 3u of t, u of 1 - t, u of each product and of the sum; and that of b.
+        sizes = 2.5 * (y[: -2 * step].abs() + y[2 * step :].abs()) + 0.5 * chord.abs() + b.abs()
+        room = room + error_of(op, y[2 * step :], c) + torch.finfo(torch.float64).eps * sizes
         bad = (sign * (chord - y[step:-step]) < -room).nonzero().flatten()
         assert not len(bad), f"{op.name} bends the other way near {b[bad[0]]:.6g}" if len(bad) else ""
 

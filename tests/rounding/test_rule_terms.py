@@ -12,7 +12,8 @@ import torch.nn.functional as F
 
 import intervaltorch as it
 from intervaltorch import IntervalTensor
-from intervaltorch._ops.layers import attention, recurrent, standardising
+from intervaltorch import _rounding as rounding
+from intervaltorch._ops.layers import attention, recurrent, softmax, standardising
 from intervaltorch._ops.reductions import moments
 from intervaltorch._ops.special import polynomials
 from intervaltorch._records.registry import Box
@@ -138,6 +139,21 @@ def test_long_sums_of_exponentials(dtype):
             total = terms[0] + terms[1] + (n - 2) * terms[2]
             for i in range(3):
                 assert p.lower[i].item() <= terms[i] / total <= p.upper[i].item()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("others", [1, 2, 3, 40])
+def test_log_odds_before_the_budget_of_a_sigmoid(others, dtype):
+    """Near 0, where the rounding of the logarithm is all, and far from it, where that of the sizes is."""
+    for offset in (0.0, math.log(others), -70.0, 65.0):
+        x = around_one(dtype, 25 * (1 + others), others).reshape(25, -1)
+        x[:, 0] += offset
+        with it.rounding("outward"):
+            low, high = (softmax._log_odds(x, x, -1, side)[:, 0].tolist() for side in (-1, 1))
+        with mpmath.workdps(50):
+            for row, least, most in zip(x.tolist(), low, high):
+                exact = mpmath.mpf(row[0]) - mpmath.log(mpmath.fsum(mpmath.exp(mpmath.mpf(v)) for v in row[1:]))
+                assert least <= exact <= most
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -405,3 +421,34 @@ def test_norms_of_deviations(n, dtype):
         square = sum((Fraction(v) - mean) ** 2 for v in row)
         assert Fraction(least) ** 2 <= square <= Fraction(most) ** 2
         assert Fraction(low) <= square / (n - 1) <= Fraction(high)
+
+
+def assert_reached(direction, x) -> None:
+    """What is taken off the product of a direction and a row makes it a bound of that with the row's deviations.
+
+    Half an eps of it is left for a quotient.
+    """
+    n, z = x.shape[-1], Box(x, x.clone())
+    with it.rounding("outward"):
+        product = (direction.clamp(min=0) * x + direction.clamp(max=0) * x).sum(-1, keepdim=True)
+        lower = Fraction(rounding.down(product, moments._reach_error(z, direction, -1, n)).item())
+    row, along = list(map(Fraction, x.tolist())), list(map(Fraction, direction.tolist()))
+    mean = sum(row) / n
+    exact = sum(e * (v - mean) for e, v in zip(along, row))
+    assert max(lower, 0) * (1 + Fraction(torch.finfo(x.dtype).eps) / 2) <= exact
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_products_with_a_direction(dtype):
+    info = torch.finfo(dtype)
+    u = info.eps / 2
+    offset = torch.full((2,), 1000.0, dtype=dtype)  # the direction does not sum to 0
+    assert_reached(torch.tensor([1.0, -0.9], dtype=dtype), offset)
+    drifting = around_one(dtype, 300) - 1.5  # nor does this one, by an error that its computed sum hides
+    assert_reached(drifting - drifting.mean(), 1e4 + around_one(dtype, 300, 1))
+    n = 2048  # one large product, and many that are rounded up against it
+    direction, row = torch.full((n,), -1 / (n - 1), dtype=dtype), torch.full((n,), -1.1 * u * (n - 1), dtype=dtype)
+    direction[0], row[0] = 1, 1
+    assert_reached(direction, row)
+    tiny = torch.tensor([0.0, -smallest(dtype), 0.0], dtype=dtype)  # a product that underflows, upwards
+    assert_reached(torch.tensor([1.0, -0.75, -0.25], dtype=dtype), tiny)
