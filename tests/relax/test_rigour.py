@@ -13,10 +13,11 @@ from torch import nn
 
 from intervaltorch import IntervalTensor, bound, rounding, supported_ops
 from intervaltorch._records.registry import Box
-from intervaltorch._relax.nodes import Totals
+from intervaltorch._relax.nodes import Leaf, Through, Totals
+from intervaltorch._relax.rigour import reach, scaled
 from intervaltorch._relax.state import Run, following, node_of
 from intervaltorch._relax.tensor import RelaxedTensor
-from intervaltorch._theorems.lines import lines
+from intervaltorch._theorems.lines import Curve, Free, Lines, lines
 from tests.budgets import exact
 from tests.relax.test_lines import NAMES, curve_of
 from tests.relax.test_lines import boxes as boxes_of
@@ -352,3 +353,44 @@ def test_gradients_are_those_of_nearest_rounding():
             found.append(torch.autograd.grad(bound(model, X, method="crown").width.sum(), list(model.parameters())))
     for near, outward in zip(*found, strict=True):
         assert torch.allclose(near, outward, rtol=1e-2, atol=1e-6)
+
+
+# --- terms that others hide -------------------------------------------------------------------------------------------
+
+
+def test_a_line_pays_for_the_products_of_its_slope():
+    """Lines without offsets, so that nothing else pays."""
+    box = Box(torch.full((50,), 1.0, dtype=torch.float64), torch.full((50,), 3.0, dtype=torch.float64))
+    slope, zero = torch.full_like(box.lower, 0.1), torch.zeros_like(box.lower)
+    parts = Lines(slope, zero, slope, zero)
+    node = Through(Leaf(box, None), parts, Free(lambda *_: parts, slope, slope), reach(box))
+    rows = torch.rand(50, 50, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    least = pull_down(node, node.parents[0], rows)
+    x = rational(box.upper)
+    for row, part, (constant,) in zip(rational(rows), rational(least[0]), rational(least[1]), strict=True):
+        assert (row * Fraction(0.1) * x).sum() - (part * x).sum() >= constant
+
+
+def test_lines_of_a_product_with_an_unknown_narrow_factor():
+    x = Box(torch.tensor([-7.0, 3.0], dtype=torch.float64), torch.tensor([-5.0, 11.0], dtype=torch.float64))
+    near = torch.tensor([1 / 3], dtype=torch.float64)
+    found = scaled(x, Box(near, torch.nextafter(near, torch.ones_like(near))))
+    for end in x:
+        for p, a, b, c, d in zip(*map(rational, (end, *found)), strict=True):
+            assert a * p + b <= p / 3 <= c * p + d
+
+
+def test_lines_hold_across_the_jump_of_a_softplus():
+    curve = Curve("convex", slack=math.log1p(math.exp(-1.0)), jump=1.0)
+    x = Box(torch.linspace(-1, 0.999, 40, dtype=torch.float64), torch.linspace(1.001, 4, 40, dtype=torch.float64))
+
+    def enclose(box):
+        return OPS["softplus"].enclose(box, 1.0, 1.0)
+
+    with rounding("outward"):
+        found, _ = lines(lambda t: enclose(Box(t, t)).lower, curve, x, enclose(x), enclose)
+    for t in np.linspace(0, 1, 41):
+        points = (x.lower + t * (x.upper - x.lower)).clamp(x.lower, x.upper)
+        for p, a, b, c, d in zip(points.tolist(), *(part.tolist() for part in found), strict=True):
+            value = exact.value(exact.softplus, p, threshold=1.0)
+            assert not arb(a) * arb(p) + arb(b) > value and not arb(c) * arb(p) + arb(d) < value, p
