@@ -92,6 +92,7 @@ class Totals:
         return down(total, error)
 
     def _sum(self, terms: Tensor, samples: Samples) -> Tensor:
+        """Sum terms of shape `(rows, *shape)` to `(rows, samples)`."""
         if self.count is None:
             return terms.reshape(terms.shape[0], -1).sum(1, keepdim=True)
         assert samples is not None

@@ -46,6 +46,7 @@ class Step:
 
     @property
     def op(self) -> Op:
+        """The op that is called."""
         return self.spelling.op
 
     def by_rule(self) -> Callable[[Tensor], Tensor]:

@@ -201,6 +201,7 @@ class _Grid:
         return valued(least, self._offset(slope, sign))
 
     def _offset(self, slope: Tensor, sign: int) -> Tensor:
+        """As `offset`, without regard to rounding."""
         least = (sign * self.at_ends - slope * self.ends).amin(0)
         if self.convex is None:
             return least

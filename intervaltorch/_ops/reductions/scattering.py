@@ -45,34 +45,41 @@ Sets = tuple[set[str], ...]
 
 
 def _unless_met(meets: bool, *names: str) -> Sets:
+    """The set of arguments in which a call is affine; none if several entries meet at one place."""
     return () if meets else ({*names},)
 
 
 def _copied_once(index: Tensor, **_: Any) -> Sets:
+    """The affine arguments of `index_copy`."""
     return _unless_met(meet(index), "input", "source")
 
 
 def _put_once(input: Any, indices: Any, accumulate: bool, **_: Any) -> Sets:
+    """The affine arguments of `index_put`."""
     like, indices = as_box(input).lower, decided_index(indices)
     meets = not accumulate and meet(places_of(like, lambda t: torch.ops.aten.index(t, indices)))
     return _unless_met(meets, "input", "values")
 
 
 def _put_flat_once(input: Any, index: Tensor, accumulate: bool, **_: Any) -> Sets:
+    """The affine arguments of `put`."""
     meets = not accumulate and meet(places_of(as_box(input).lower, lambda t: t.take(index)))
     return _unless_met(meets, "input", "source")
 
 
 def _scattered_once(input: Any, dim: int, index: Tensor, reduce: str | None, **_: Any) -> Sets:
+    """The affine arguments of `scatter`."""
     meets = reduce is None and meet(places_of(as_box(input).lower, lambda t: t.gather(dim, index)))
     return _unless_met(meets or reduce == "multiply", "input", "src", "value")
 
 
 def _summed_into(reduce: str, **_: Any) -> Sets:
+    """The affine arguments of `scatter_reduce`."""
     return _unless_met(reduce not in ("sum", "mean"), "input", "src")
 
 
 def _averaged_into(reduce: str, **_: Any) -> Sets:
+    """The affine arguments of `index_reduce`."""
     return _unless_met(reduce != "mean", "input", "source")
 
 

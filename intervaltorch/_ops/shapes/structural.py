@@ -34,6 +34,7 @@ _IDENTITIES = ("detach", "clone", "contiguous", "alias", "lift_fresh")
 
 
 def _copies(*names: str) -> list[str]:
+    """The names of the variants that copy instead of making a view."""
     return [f"{name}_copy" for name in names if hasattr(torch.ops.aten, f"{name}_copy") and name != "narrow"]
 
 
