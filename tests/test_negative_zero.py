@@ -139,7 +139,7 @@ SPELLINGS = {
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, pytest.param(torch.float64, marks=pytest.mark.slow)], ids=str)
 def test_spellings_with_numbers(name, dtype):
     for kind in ("from", "to", "at"):
         trees = [((zero_ended(p.to(dtype), kind, zero),), {}) for zero in (0.0, -0.0)]
@@ -155,12 +155,14 @@ def cases():
 CASES = cases()
 
 
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name, function, args, kwargs", CASES, ids=[case[0] for case in CASES])
-def test_zeros_of_either_sign(name, function, args, kwargs):
+def test_zeros_of_either_sign(name, function, args, kwargs, half):
     tensors, rebuild = flatten((args, kwargs))
     floating = [i for i, t in enumerate(tensors) if t.dtype.is_floating_point and t.layout == torch.strided]
     few = 1 < len(floating) < 4 and sum(t.numel() for t in tensors) < 20
-    for position, kind, others in itertools.product(floating[:3], ("from", "to", "at"), (torch.clone, wide)[: 1 + few]):
+    tried = list(itertools.product(floating[:3], (torch.clone, wide)[: 1 + few], ("from", "to", "at")))
+    for position, others, kind in tried[half::2]:
 
         def with_zero(zero):
             boxes = [others(t) if i in floating else t for i, t in enumerate(tensors)]  # noqa: B023

@@ -87,16 +87,18 @@ NOT_THERE = {"torch.Tensor._version.__get__"}
 
 
 @pytest.mark.usefixtures("quiet")
+@pytest.mark.parametrize("thorough", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "thorough"])
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda f: resolve_name(f) or getattr(f, "__name__", str(f)))
-def test_every_function(function):
+def test_every_function(function, thorough):
     call = call_of(function)
     if call is None or resolve_name(function) in NOT_THERE:
         pytest.skip("no call")
     boxes, named = next(iter(with_boxes(call)), call)
     expected = outcome(function, boxes, named, torch.no_grad)
-    for inside in (False, True):
-        assert_same(outcome(function, boxes, named, torch.inference_mode, inside), expected)
-    assert_same(outcome(function, boxes, named, Calls), expected)
+    assert_same(outcome(function, boxes, named, torch.inference_mode, True), expected)
+    if thorough:
+        assert_same(outcome(function, boxes, named, torch.inference_mode, False), expected)
+        assert_same(outcome(function, boxes, named, Calls), expected)
 
 
 @pytest.mark.parametrize(
