@@ -58,6 +58,7 @@ def test_bounds_enclose_in_outward_mode_and_are_near_in_nearest_mode(op):
     assert op.name not in UNCHECKED
     for call in found:
         testing.check_sound(call.function, *call.args, samples=5, **call.kwargs)
+        testing.check_result(call.function, *call.args, **call.kwargs)
 
 
 @pytest.mark.parametrize("op", [op for op in BUILT_IN if op.name in INACCURATE], ids=lambda op: op.name)

@@ -278,7 +278,12 @@ def _points(inputs: Any, kwargs: Any, samples: int, critical: tuple[float, ...])
     generator = torch.Generator().manual_seed(samples)
     tensors, rebuild = flatten((inputs, kwargs))
     drawn = [sample_points(x, samples, critical=critical, generator=generator) if is_box(x) else x for x in tensors]
-    for position in range(samples + 3 * len(critical)):
+    boxes = [position for position, x in enumerate(tensors) if is_box(x)]
+    for first, second in ((0, 1), (1, 0)) if len(boxes) > 1 else ():  # corners at which the boxes are at opposite ends
+        for count, position in enumerate(boxes):
+            points = drawn[position]
+            drawn[position] = torch.cat([points, points[[second if count % 2 else first]]])
+    for position in range(samples + 3 * len(critical) + (2 if len(boxes) > 1 else 0)):
         chosen = ((points[position] if is_box(x) else x) for x, points in zip(tensors, drawn, strict=True))
         yield rebuild([x.clone() for x in chosen])
 
