@@ -1,7 +1,8 @@
 """Gradients where slopes are hard to come by: zero width, both zeros, infinite ends, masks, huge and tiny numbers.
 
 Where a bound is finite and torch's own derivative is, the gradient of the bound is finite, with respect to both ends of
-every box and to every plain tensor, and the same in both rounding modes. These choices go with it:
+every box and to every plain tensor, in both rounding modes. That both modes
+agree is not tested here. These choices go with it:
 
 - At an infinite end the gradient is that at a large number, which of a finite bound is (nearly) 0. An infinite bound is
   a constant.
