@@ -224,3 +224,17 @@ def test_gradients_of_finite_bounds_are_finite(x, y, function):
             grads = torch.autograd.grad(bound, ends, allow_unused=True, materialize_grads=True, retain_graph=True)
             finite = [grad.item() for end, grad in zip(ends, grads, strict=True) if end.isfinite()]
             assert all(map(math.isfinite, finite)), (x, y, grads)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "outward"])
+@pytest.mark.parametrize("rounded", ["floor", "trunc"])
+def test_rounded_quotients_of_unbounded_dividends(mode, rounded):
+    """torch's floor of an infinite quotient is NaN; the quotients of larger and larger numbers have no end."""
+    for sign in (1.0, -1.0):
+        lower, upper = sorted([sign * inf, sign * 8.5])
+        dividend = IntervalTensor(torch.tensor([lower]), torch.tensor([upper]))
+        for divisor in (IntervalTensor(torch.tensor([-inf]), torch.tensor([-1.5])), torch.tensor([-1.5]), -1.5):
+            with rounding(mode):
+                found = torch.div(dividend, divisor, rounding_mode=rounded)
+            for x in (8.5, 58.0, 1e6):
+                assert bool(found.contains(torch.div(torch.tensor([sign * x]), -1.5, rounding_mode=rounded)).all())

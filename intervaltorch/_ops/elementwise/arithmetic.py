@@ -211,11 +211,11 @@ def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:
         divisor = y.lower.masked_fill(zero, 1.0)
         at_l, at_u = torch.div(x.lower, divisor, **kwargs), torch.div(x.upper, divisor, **kwargs)
         lower, upper = torch.minimum(at_l, at_u), torch.maximum(at_l, at_u)
-        known = with_open_ends(torch.div, x, as_box(divisor), lower, upper, **kwargs)
+        known = with_open_ends(_limit_of_quotient, x, as_box(divisor), lower, upper, **kwargs)
         return Box(torch.where(zero, -inf, known.lower), torch.where(zero, inf, known.upper))
     zero = (y.lower <= 0) & (y.upper >= 0)
     if readable(zero) and not anywhere(zero):
-        return with_open_ends(torch.div, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
+        return with_open_ends(_limit_of_quotient, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
     below, above = sides_of_zero(y)
     positive, negative = x.lower > 0, x.upper < 0
     rising = (positive & above & ~below) | (negative & below & ~above)
@@ -225,8 +225,14 @@ def _quotient(x: Box, y: Box, **kwargs: Any) -> Box:
     # Dividing by 1 where nothing is known keeps infinite derivatives out of the backward pass.
     dtype = torch.result_type(x.lower, y.lower)  # taken here, since `where` gives 0-d tensors dimensions
     y = Box(*(torch.where(unknown, 1.0, torch.where(rising | falling, other, end)).to(dtype) for end in y))
-    lower, upper = with_open_ends(torch.div, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
+    lower, upper = with_open_ends(_limit_of_quotient, x, y, *corners(torch.div, x, y, **kwargs), **kwargs)
     return Box(torch.where(unknown | falling, -inf, lower), torch.where(unknown | rising, inf, upper))
+
+
+def _limit_of_quotient(x: Tensor, y: Tensor, rounding_mode: str | None = None) -> Tensor:
+    """The quotient; of an infinite dividend an infinite one, where torch's rounded division gives NaN."""
+    value = torch.div(x, y, rounding_mode=rounding_mode)
+    return value if rounding_mode is None else torch.where(x.isinf(), torch.div(x, y), value)
 
 
 def _by_number(x: Box, y: float, **kwargs: Any) -> Box:

@@ -68,7 +68,7 @@ def vector_norm(
     budget = norm_budget(ord, size_of_reduction(least, lower), lower.dtype)
     if budget is EXACT:
         return Box(lower, upper)
-    return Box(torch.clamp(below(lower, budget), min=0), above(upper, budget))
+    return ordered(torch.clamp(below(lower, budget), min=0), above(upper, budget))
 
 
 def _norm(x: Tensor, ord: float, dim: Dims, keepdim: bool) -> Tensor:
