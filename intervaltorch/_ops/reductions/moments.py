@@ -67,7 +67,7 @@ def vector_norm(
         lower = torch.where(torch.isinf(lower), torch.linalg.vector_norm(least, inf, dim, keepdim), lower)
     budget = norm_budget(ord, size_of_reduction(least, lower), lower.dtype)
     if budget is EXACT:
-        return Box(lower, upper)
+        return ordered(lower, upper)
     return ordered(torch.clamp(below(lower, budget), min=0), above(upper, budget))
 
 
